@@ -1,0 +1,1 @@
+//! f32, f16 and bf16 rows.

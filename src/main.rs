@@ -1,0 +1,2 @@
+//! The `quintile` command.
+fn main() {}
