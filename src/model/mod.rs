@@ -1,1 +1,3 @@
 //! Filled in by the following commits.
+
+pub mod tokenizer;
