@@ -88,7 +88,7 @@ const CHANNEL_MARKERS: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<
 /// Completes `vocab` and `attributes` by the names in `ids`, and returns the ids that end
 /// generation, ascending.
 ///
-/// Where a vocabulary has several tokens for one role, the lowest id takes it.
+/// Where a vocabulary has several tokens for one role, the name listed first takes it.
 pub(super) fn apply(
     vocab: &mut Vocab,
     attributes: &mut [Attributes],
@@ -114,7 +114,7 @@ pub(super) fn apply(
         (&mut vocab.fim_sep, FIM_SEPARATOR),
     ] {
         if role.is_none() {
-            *role = named(names).into_iter().min();
+            *role = named(names).first().copied();
             role.iter().for_each(|&id| make_control(id));
         }
     }

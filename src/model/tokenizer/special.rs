@@ -1,5 +1,8 @@
 //! Finding special tokens in text before anything else looks at it.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use super::vocab::Attributes;
 
 /// A part of the text: still to be encoded, or one special token.
@@ -19,25 +22,29 @@ struct Special {
     strips_right: bool,
 }
 
-/// The special tokens of a vocabulary.
+/// The special tokens of a vocabulary, sorted by text.
 #[derive(Debug, Default)]
 pub(super) struct SpecialTokens {
-    /// Longest first, then by id: the order in which they are looked for.
-    by_length: Vec<Special>,
-    /// Indices into `by_length`, by text.
-    by_text: Vec<usize>,
-    /// Where the texts that start with each byte lie in `by_text`.
-    first_bytes: Vec<(usize, usize)>,
+    tokens: Vec<Special>,
+    /// Which of them start with each byte.
+    first_bytes: Vec<Range<usize>>,
+}
+
+/// A place where special tokens start.
+struct Hit {
+    pos: usize,
+    /// Length of the longest token that starts here.
+    longest: usize,
 }
 
 impl SpecialTokens {
     pub(super) fn new(
-        tokens: &[String],
+        texts: &[String],
         attributes: &[Attributes],
         strips_right: impl Fn(&str) -> bool,
     ) -> Self {
-        let mut by_length: Vec<Special> = (0..)
-            .zip(tokens.iter().zip(attributes))
+        let mut tokens: Vec<Special> = (0..)
+            .zip(texts.iter().zip(attributes))
             .filter(|(_, (_, attributes))| attributes.is_special())
             .map(|(id, (text, attributes))| Special {
                 id,
@@ -46,14 +53,11 @@ impl SpecialTokens {
                 strips_right: strips_right(text),
             })
             .collect();
-        by_length.sort_by_key(|special| (usize::MAX - special.text.len(), special.id));
-        let mut by_text: Vec<usize> = (0..by_length.len()).collect();
-        by_text.sort_by(|&a, &b| by_length[a].text.cmp(&by_length[b].text));
-        let starts = |byte: u16| {
-            by_text.partition_point(|&index| u16::from(by_length[index].text.as_bytes()[0]) < byte)
-        };
-        let first_bytes = (0..256).map(|byte| (starts(byte), starts(byte + 1))).collect();
-        Self { by_length, by_text, first_bytes }
+        tokens.sort_by(|a, b| a.text.cmp(&b.text));
+        let start =
+            |byte: u16| tokens.partition_point(|token| u16::from(token.text.as_bytes()[0]) < byte);
+        let first_bytes = (0..256).map(|byte| start(byte)..start(byte + 1)).collect();
+        Self { tokens, first_bytes }
     }
 
     /// Cuts `text` at its special tokens: of two that overlap the longer one, of two of the same
@@ -63,67 +67,93 @@ impl SpecialTokens {
         text: &'text str,
         parse_hidden: bool,
     ) -> Vec<Fragment<'text>> {
-        let mut fragments = Vec::new();
-        if !text.is_empty() {
-            fragments.push(Fragment::Text(text));
-        }
-        // Few of the thousands of special tokens occur in a text: one pass finds which.
-        for special in self.occurring(text, parse_hidden) {
-            let before = std::mem::take(&mut fragments);
-            for fragment in before {
-                match fragment {
-                    Fragment::Text(text) => special.cut(text, &mut fragments),
-                    token => fragments.push(token),
+        let (mut hits, lengths) = self.hits(text.as_bytes(), parse_hidden);
+        let mut taken = vec![false; if hits.is_empty() { 0 } else { text.len() }];
+        // What is taken already is at least as long as what comes now: looking at both ends of a
+        // candidate shows any overlap.
+        let free = |taken: &[bool], pos: usize, len: usize| !taken[pos] && !taken[pos + len - 1];
+        let mut cuts = Vec::new();
+        for &len in lengths.iter().rev() {
+            let mut candidates: Vec<(&Special, usize)> = hits
+                .iter()
+                .filter(|hit| hit.longest >= len && free(&taken, hit.pos, len))
+                .filter_map(|hit| {
+                    let token = self.exactly(text.get(hit.pos..hit.pos + len)?)?;
+                    (parse_hidden || !token.hidden).then_some((token, hit.pos))
+                })
+                .collect();
+            candidates.sort_by_key(|&(token, pos)| (token.id, pos));
+            for (token, pos) in candidates {
+                if !free(&taken, pos, len) {
+                    continue;
                 }
+                let mut end = pos + len;
+                taken[pos..end].fill(true);
+                while token.strips_right && end < taken.len() && !taken[end] {
+                    if !matches!(text.as_bytes()[end], b'\t'..=b'\r' | b' ') {
+                        break;
+                    }
+                    taken[end] = true;
+                    end += 1;
+                }
+                cuts.push((pos, end, token.id));
             }
+            hits.retain(|hit| !taken[hit.pos]);
         }
-        fragments
+        cuts.sort_unstable();
+        fragments(text, &cuts)
     }
 
-    /// The tokens that occur anywhere in `text`, in the order of `by_length`.
-    fn occurring(&self, text: &str, parse_hidden: bool) -> impl Iterator<Item = &Special> {
-        let bytes = text.as_bytes();
-        let mut occurs = vec![false; self.by_length.len()];
-        let byte_at =
-            |index: usize, depth: usize| self.by_length[index].text.as_bytes().get(depth).copied();
-        for (pos, &byte) in bytes.iter().enumerate() {
-            let Some(&(mut low, mut high)) = self.first_bytes.get(byte as usize) else { break };
+    /// Where special tokens start, and the lengths of all tokens that occur, each walk down the
+    /// sorted texts narrowing the range of those that agree so far.
+    fn hits(&self, text: &[u8], parse_hidden: bool) -> (Vec<Hit>, BTreeSet<usize>) {
+        let (mut hits, mut lengths) = (Vec::new(), BTreeSet::new());
+        let byte_at = |token: &Special, depth: usize| token.text.as_bytes().get(depth).copied();
+        for (pos, &byte) in text.iter().enumerate() {
+            let mut range = &self.tokens[self.first_bytes[usize::from(byte)].clone()];
+            let mut longest = 0;
             let mut depth = 1;
-            while low < high {
-                // Among texts with a common start the start itself sorts first.
-                if byte_at(self.by_text[low], depth).is_none() {
-                    occurs[self.by_text[low]] = true;
-                    low += 1;
+            // Among texts with a common start the start itself sorts first.
+            while let Some(token) = range.first() {
+                if token.text.len() == depth {
+                    if parse_hidden || !token.hidden {
+                        longest = depth;
+                        lengths.insert(depth);
+                    }
+                    range = &range[1..];
                 }
-                let Some(&byte) = bytes.get(pos + depth) else { break };
-                let range = &self.by_text[low..high];
-                let below = |index: &usize| byte_at(*index, depth) < Some(byte);
-                let up_to = |index: &usize| byte_at(*index, depth) <= Some(byte);
-                high = low + range.partition_point(up_to);
-                low += range.partition_point(below);
+                let Some(&byte) = text.get(pos + depth) else { break };
+                let end = range.partition_point(|token| byte_at(token, depth) <= Some(byte));
+                let start = range.partition_point(|token| byte_at(token, depth) < Some(byte));
+                range = &range[start..end];
                 depth += 1;
             }
+            if longest > 0 {
+                hits.push(Hit { pos, longest });
+            }
         }
-        (self.by_length.iter().zip(occurs))
-            .filter(move |(special, occurs)| *occurs && (parse_hidden || !special.hidden))
-            .map(|(special, _)| special)
+        (hits, lengths)
+    }
+
+    fn exactly(&self, text: &str) -> Option<&Special> {
+        let index = self.tokens.binary_search_by(|token| token.text.as_str().cmp(text)).ok()?;
+        self.tokens.get(index)
     }
 }
 
-impl Special {
-    fn cut<'text>(&self, mut text: &'text str, fragments: &mut Vec<Fragment<'text>>) {
-        while let Some(at) = text.find(&self.text) {
-            if at > 0 {
-                fragments.push(Fragment::Text(&text[..at]));
-            }
-            fragments.push(Fragment::Token(self.id));
-            text = &text[at + self.text.len()..];
-            if self.strips_right {
-                text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
-            }
+/// The text between the cuts (start, end, token), which ascend, and their tokens.
+fn fragments<'text>(text: &'text str, cuts: &[(usize, usize, u32)]) -> Vec<Fragment<'text>> {
+    let mut fragments = Vec::with_capacity(2 * cuts.len() + 1);
+    let mut gap = 0;
+    for &(start, end, id) in cuts {
+        if gap < start {
+            fragments.push(Fragment::Text(&text[gap..start]));
         }
-        if !text.is_empty() {
-            fragments.push(Fragment::Text(text));
-        }
+        fragments.push(Fragment::Token(id));
+        gap = end;
     }
+    if gap < text.len() {
+        fragments.push(Fragment::Text(&text[gap..]));
+    }
+    fragments
 }
