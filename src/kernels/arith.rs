@@ -6,14 +6,12 @@
 
 use half::f16;
 
-/// A fused multiply-add, and the conversions between f16 and f32.
+/// A fused multiply-add, and f16 widened.
 pub(crate) trait Arith: Copy {
     /// `a * b + c`, rounded once.
     fn fma(a: f32, b: f32, c: f32) -> f32;
     /// The values of eight f16 bit patterns: exact.
     fn widen(bits: [u16; 8]) -> [f32; 8];
-    /// The nearest f16, ties to even.
-    fn narrow(x: [f32; 8]) -> [u16; 8];
 }
 
 /// No feature assumed: the same bits on any CPU, in software where hardware has no such operation.
@@ -32,11 +30,6 @@ impl Arith for Exact {
     #[inline(always)]
     fn widen(bits: [u16; 8]) -> [f32; 8] {
         bits.map(|b| f16::from_bits(b).to_f32_const())
-    }
-
-    #[inline(always)]
-    fn narrow(x: [f32; 8]) -> [u16; 8] {
-        x.map(|x| f16::from_f32_const(x).to_bits())
     }
 }
 
@@ -65,17 +58,6 @@ impl Arith for Fast {
         unsafe {
             let bits = core::mem::transmute::<[u16; 8], __m128i>(bits);
             core::mem::transmute::<__m256, [f32; 8]>(_mm256_cvtph_ps(bits))
-        }
-    }
-
-    #[inline(always)]
-    fn narrow(x: [f32; 8]) -> [u16; 8] {
-        use core::arch::x86_64::{__m128i, __m256, _MM_FROUND_TO_NEAREST_INT, _mm256_cvtps_ph};
-        // SAFETY: as in `widen`.
-        unsafe {
-            let x = core::mem::transmute::<[f32; 8], __m256>(x);
-            let bits = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x);
-            core::mem::transmute::<__m128i, [u16; 8]>(bits)
         }
     }
 }
