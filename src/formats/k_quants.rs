@@ -1,1 +1,259 @@
-//! The K formats.
+//! The K formats: super-blocks of 256 values with small integer scales inside.
+//!
+//! Each block turns into integers once, in [`Integers256::integers`]; dequantisation and the scalar
+//! dot both start from those.
+
+use super::{Block, SUPER_BLOCK, f16_value};
+
+/// What a super-block says: element `i`, in the sub-block `j = i / 16`, has the value
+/// `(d * scales[j]) * quants[i] - dmin * mins[j]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SuperBlock {
+    /// The scale of the scales.
+    pub d: f32,
+    /// The scale of the minimums; 0 for formats without them.
+    pub dmin: f32,
+    /// The scale of each 16 values.
+    pub scales: [i8; 16],
+    /// The minimum of each 16 values; 0 for formats without them.
+    pub mins: [u8; 16],
+    /// The integer quants, in order.
+    pub quants: [i8; SUPER_BLOCK],
+}
+
+/// A super-block, as integers and scales.
+pub trait Integers256: Block {
+    /// Whether the format stores minimums.
+    const HAS_MINS: bool;
+    /// Unpacks the block.
+    fn integers(&self) -> SuperBlock;
+}
+
+/// Declares a super-block, its size, and its dequantisation from its integers.
+macro_rules! super_block {
+    (
+        $(#[$doc:meta])*
+        $name:ident: $bytes:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }
+        mins: $mins:literal
+        |$block:ident| $integers:expr
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $ty,)*
+        }
+
+        const _: () = assert!(size_of::<$name>() == $bytes);
+
+        impl Integers256 for $name {
+            const HAS_MINS: bool = $mins;
+            #[inline(always)]
+            fn integers(&self) -> SuperBlock {
+                let $block = self;
+                $integers
+            }
+        }
+
+        // SAFETY: every field is an array of bytes, in a `repr(C)` struct: no padding, alignment 1.
+        unsafe impl Block for $name {
+            const LEN: usize = SUPER_BLOCK;
+            fn dequantize(&self, out: &mut [f32]) {
+                let w = self.integers();
+                for (i, (out, q)) in out.iter_mut().zip(w.quants).enumerate() {
+                    let scaled = w.d * f32::from(w.scales[i / 16]) * f32::from(q);
+                    let min = w.dmin * f32::from(w.mins[i / 16]);
+                    *out = if Self::HAS_MINS { scaled - min } else { scaled };
+                }
+            }
+        }
+    };
+}
+
+super_block! {
+    /// 2-bit quants; each 16 values have a 4-bit scale and a 4-bit minimum.
+    BlockQ2K: 84 {
+        /// Of sub-block `j`: the scale in the low nibble, the minimum in the high one.
+        scales: [u8; 16],
+        /// Elements `128 h + 32 b + l` are bits `2b` and `2b + 1` of byte `32 h + l`.
+        qs: [u8; 64],
+        /// The scale of the scales, f16.
+        d: [u8; 2],
+        /// The scale of the minimums, f16.
+        dmin: [u8; 2],
+    }
+    mins: true
+    |b| SuperBlock {
+        d: f16_value(b.d),
+        dmin: f16_value(b.dmin),
+        scales: b.scales.map(|s| (s & 0x0f) as i8),
+        mins: b.scales.map(|s| s >> 4),
+        quants: two_bits(&b.qs).map(|q| q as i8),
+    }
+}
+
+super_block! {
+    /// 3-bit quants; each 16 values have a signed 6-bit scale.
+    BlockQ3K: 110 {
+        /// Bit `4 h + b` of byte `l` is set where element `128 h + 32 b + l` is not negative: 4 is
+        /// subtracted from it where the bit is clear.
+        hmask: [u8; 32],
+        /// The low two bits: of elements `128 h + 32 b + l`, bits `2b` and `2b + 1` of byte `32 h + l`.
+        qs: [u8; 64],
+        /// Sixteen 6-bit scales, stored plus 32: the low four bits of scale `j` in nibble `j / 8` of byte
+        /// `j % 8`, its top two in bits `2 (j / 4)` of byte `8 + j % 4`.
+        scales: [u8; 12],
+        /// The scale of the scales, f16.
+        d: [u8; 2],
+    }
+    mins: false
+    |b| SuperBlock {
+        d: f16_value(b.d),
+        dmin: 0.0,
+        scales: core::array::from_fn(|j| {
+            let low = b.scales[j % 8] >> (4 * (j / 8)) & 0x0f;
+            let high = b.scales[8 + j % 4] >> (2 * (j / 4)) & 3;
+            (low | high << 4) as i8 - 32
+        }),
+        mins: [0; 16],
+        quants: {
+            let mut quants = two_bits(&b.qs).map(|q| q as i8);
+            for (i, q) in quants.iter_mut().enumerate() {
+                if b.hmask[i % 32] >> (i / 32) & 1 == 0 {
+                    *q -= 4;
+                }
+            }
+            quants
+        },
+    }
+}
+
+super_block! {
+    /// 4-bit quants; each 32 values have a 6-bit scale and a 6-bit minimum.
+    BlockQ4K: 144 {
+        /// The scale of the scales, f16.
+        d: [u8; 2],
+        /// The scale of the minimums, f16.
+        dmin: [u8; 2],
+        /// Eight scales and eight minimums of six bits: see [`scale_min_k4`].
+        scales: [u8; 12],
+        /// Elements `64 g + l` are the low nibbles of bytes `32 g + l`, elements `64 g + 32 + l` the
+        /// high ones.
+        qs: [u8; 128],
+    }
+    mins: true
+    |b| SuperBlock {
+        d: f16_value(b.d),
+        dmin: f16_value(b.dmin),
+        scales: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).0 as i8),
+        mins: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).1),
+        quants: nibbles(&b.qs).map(|q| q as i8),
+    }
+}
+
+super_block! {
+    /// 5-bit quants; each 32 values have a 6-bit scale and a 6-bit minimum.
+    BlockQ5K: 176 {
+        /// The scale of the scales, f16.
+        d: [u8; 2],
+        /// The scale of the minimums, f16.
+        dmin: [u8; 2],
+        /// Eight scales and eight minimums of six bits: see [`scale_min_k4`].
+        scales: [u8; 12],
+        /// Bit `j` of byte `l` is the fifth bit of element `32 j + l`.
+        qh: [u8; 32],
+        /// The low four bits, as in [`BlockQ4K`].
+        qs: [u8; 128],
+    }
+    mins: true
+    |b| SuperBlock {
+        d: f16_value(b.d),
+        dmin: f16_value(b.dmin),
+        scales: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).0 as i8),
+        mins: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).1),
+        quants: {
+            let mut quants = nibbles(&b.qs).map(|q| q as i8);
+            for (i, q) in quants.iter_mut().enumerate() {
+                *q |= ((b.qh[i % 32] >> (i / 32) & 1) << 4) as i8;
+            }
+            quants
+        },
+    }
+}
+
+super_block! {
+    /// 6-bit quants, stored plus 32; each 16 values have a signed 8-bit scale.
+    BlockQ6K: 210 {
+        /// The low four bits: of elements `128 h + 32 b + l`, in byte `64 h + 32 (b % 2) + l`; in its low
+        /// nibble for `b < 2`, else in its high one.
+        ql: [u8; 128],
+        /// The top two bits: of elements `128 h + 32 b + l`, bits `2b` and `2b + 1` of byte `32 h + l`.
+        qh: [u8; 64],
+        /// The scale of each 16 values.
+        scales: [i8; 16],
+        /// The scale of the scales, f16.
+        d: [u8; 2],
+    }
+    mins: false
+    |b| SuperBlock {
+        d: f16_value(b.d),
+        dmin: 0.0,
+        scales: b.scales,
+        mins: [0; 16],
+        quants: {
+            let top = two_bits(&b.qh);
+            core::array::from_fn(|i| {
+                let (half, part, l) = (i / 128, i % 128 / 32, i % 32);
+                let low = b.ql[64 * half + 32 * (part % 2) + l] >> (4 * (part / 2)) & 0x0f;
+                (low | top[i] << 4) as i8 - 32
+            })
+        },
+    }
+}
+
+super_block! {
+    /// 8-bit quants with one f32 scale: activations, as other engines store them. Sums of 16 quants
+    /// ride along; values do not depend on them.
+    BlockQ8K: 292 {
+        /// The scale, f32.
+        d: [u8; 4],
+        /// The quants.
+        qs: [i8; 256],
+        /// The sum of each 16 quants, i16.
+        bsums: [[u8; 2]; 16],
+    }
+    mins: false
+    |b| SuperBlock {
+        d: f32::from_le_bytes(b.d),
+        dmin: 0.0,
+        scales: [1; 16],
+        mins: [0; 16],
+        quants: b.qs,
+    }
+}
+
+/// The 6-bit scale and minimum of sub-block `j < 8` of Q4_K and Q5_K.
+///
+/// For `j < 4` they are the low six bits of bytes `j` and `4 + j`. For the others, the low four bits are the
+/// nibbles of byte `4 + j` (scale low, minimum high), and the top two are those of bytes `j - 4` and `j`.
+#[inline(always)]
+pub const fn scale_min_k4(scales: &[u8; 12], j: usize) -> (u8, u8) {
+    if j < 4 {
+        (scales[j] & 63, scales[j + 4] & 63)
+    } else {
+        let low = scales[j + 4];
+        (low & 0x0f | scales[j - 4] >> 6 << 4, low >> 4 | scales[j] >> 6 << 4)
+    }
+}
+
+/// 256 two-bit fields: `128 h + 32 b + l` is bits `2b` and `2b + 1` of byte `32 h + l`.
+#[inline(always)]
+fn two_bits(bytes: &[u8; 64]) -> [u8; 256] {
+    core::array::from_fn(|i| bytes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3)
+}
+
+/// 256 nibbles: `64 g + l` is the low one of byte `32 g + l`, `64 g + 32 + l` its high one.
+#[inline(always)]
+fn nibbles(bytes: &[u8; 128]) -> [u8; 256] {
+    core::array::from_fn(|i| bytes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 0x0f)
+}

@@ -15,8 +15,11 @@ mod legacy;
 
 pub use activation::{ActBlock, ActScale};
 pub use half_floats::{BlockBf16, BlockF16, BlockF32, f16_bits, f16_value};
-pub use k_quants::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K, scale_min_k4};
-pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+pub use k_quants::{
+    BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K, Integers256, SuperBlock,
+    scale_min_k4,
+};
+pub use legacy::{Block32, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, Integers32};
 
 /// Values in a super-block of the K formats, and in an [`ActBlock`].
 pub const SUPER_BLOCK: usize = 256;

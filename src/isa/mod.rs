@@ -1,1 +1,175 @@
-//! Filled in by the following commits.
+//! What this CPU can do.
+//!
+//! An [`Isa`] is a proof: it can only be made by [`Isa::detect`] or [`Isa::force`], both of which
+//! ask the CPU. A table of kernels is reached through an `Isa`, so code for AVX2 cannot run on a CPU
+//! without it. Every level gives the same bits; a level is a matter of speed alone.
+
+use core::fmt;
+use core::str::FromStr;
+
+mod features;
+
+pub use features::Features;
+
+/// A set of kernels, named after the instructions they need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// Plain Rust: the definition of every operation.
+    Scalar,
+    /// Portable SIMD by pulp, at whatever width pulp finds.
+    Generic,
+    /// x86-64 with AVX2, FMA and F16C (Haswell 2013, Zen 2017, and later).
+    Avx2,
+    /// As [`Level::Avx2`], with hand-written assembly wherever a file of it exists.
+    Avx2Asm,
+    /// aarch64: Advanced SIMD is its baseline.
+    Neon,
+}
+
+impl Level {
+    /// Every level, slowest first within an architecture.
+    pub const ALL: [Level; 5] =
+        [Level::Scalar, Level::Generic, Level::Avx2, Level::Avx2Asm, Level::Neon];
+
+    /// The name that the command line takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Generic => "generic",
+            Level::Avx2 => "avx2",
+            Level::Avx2Asm => "avx2-asm",
+            Level::Neon => "neon",
+        }
+    }
+
+    /// What the level asks of the CPU, in words.
+    pub const fn needs(self) -> &'static str {
+        match self {
+            Level::Scalar | Level::Generic => "nothing",
+            Level::Avx2 => "x86-64 with AVX2, FMA and F16C",
+            Level::Avx2Asm => "x86-64 with AVX2, FMA and F16C, assembled in",
+            Level::Neon => "aarch64",
+        }
+    }
+
+    fn is_supported(self) -> bool {
+        match self {
+            Level::Scalar | Level::Generic => true,
+            Level::Avx2 => Features::get().avx2_level(),
+            Level::Avx2Asm => cfg!(asm_x86_64) && Features::get().avx2_level(),
+            Level::Neon => cfg!(target_arch = "aarch64"),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLevel> {
+        Self::ALL.into_iter().find(|l| l.name() == name).ok_or(UnknownLevel)
+    }
+}
+
+/// A level that this CPU is known to support.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Isa(Level);
+
+impl Isa {
+    /// The definitions: supported everywhere.
+    pub const SCALAR: Isa = Isa(Level::Scalar);
+
+    /// The fastest level that this CPU supports.
+    pub fn detect() -> Isa {
+        for level in [Level::Avx2, Level::Neon] {
+            if level.is_supported() {
+                return Isa(level);
+            }
+        }
+        Isa(Level::Generic)
+    }
+
+    /// The level asked for, or an error where the CPU lacks it.
+    pub fn force(level: Level) -> Result<Isa, UnsupportedLevel> {
+        if level.is_supported() { Ok(Isa(level)) } else { Err(UnsupportedLevel(level)) }
+    }
+
+    /// Every level that this CPU supports, in the order of [`Level::ALL`].
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Level::ALL.into_iter().filter_map(|level| Isa::force(level).ok())
+    }
+
+    /// The level.
+    pub const fn level(self) -> Level {
+        self.0
+    }
+}
+
+/// The CPU lacks what a level needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsupportedLevel(pub Level);
+
+impl fmt::Display for UnsupportedLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this CPU does not support `{}`, which needs {}; it supports",
+            self.0,
+            self.0.needs()
+        )?;
+        for (i, isa) in Isa::available().enumerate() {
+            write!(f, "{} {}", if i == 0 { "" } else { "," }, isa.level())?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for UnsupportedLevel {}
+
+/// No level has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownLevel;
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown level; the levels are")?;
+        for (i, level) in Level::ALL.into_iter().enumerate() {
+            write!(f, "{} {level}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for UnknownLevel {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_back_to_its_level() {
+        for level in Level::ALL {
+            assert_eq!(level.name().parse(), Ok(level));
+        }
+        assert_eq!("AVX2".parse::<Level>(), Err(UnknownLevel));
+    }
+
+    #[test]
+    fn the_detected_level_can_be_forced() {
+        let isa = Isa::detect();
+        assert_eq!(Isa::force(isa.level()), Ok(isa));
+    }
+
+    #[test]
+    fn a_level_of_the_other_architecture_is_refused_by_name() {
+        let foreign = if cfg!(target_arch = "aarch64") { Level::Avx2 } else { Level::Neon };
+        let error = Isa::force(foreign).unwrap_err();
+        assert!(error.to_string().contains(foreign.name()), "{error}");
+    }
+}

@@ -1,1 +1,119 @@
-//! Filled in by the following commits.
+//! One folder an operation: the contract in words and formula, the scalar definition, and its fast
+//! siblings, all of which return the same bits.
+//!
+//! A [`Kernels`] is a table of functions for one [`Isa`]; its methods are the safe entries. Nothing here
+//! allocates, spawns a thread, reads the environment or keeps state.
+
+pub mod attention;
+pub mod chain;
+pub mod dot;
+pub mod elementwise;
+pub mod qdot;
+pub mod quantize;
+
+mod arith;
+#[cfg(asm_x86_64)]
+mod assembly;
+
+use core::fmt;
+
+use half::f16;
+
+use crate::isa::{Isa, Level};
+
+/// The kernels of one ISA level.
+///
+/// Made from an [`Isa`], which proves that the CPU has the level's features; so the methods are
+/// safe.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    isa: Isa,
+    dot_f32: dot::DotF32,
+    chains: chain::Chains,
+    quantize_32: quantize::Quantize,
+    quantize_256: quantize::Quantize,
+    row_dots: qdot::RowDots,
+    scale_by: elementwise::ScaleBy,
+    silu_mul: elementwise::Gate,
+    gelu_mul: elementwise::Gate,
+    rope_neighbours: elementwise::Rotate,
+    rope_halves: elementwise::Rotate,
+    exp_sum: elementwise::ExpSum,
+    attend_f32: attention::Attend<f32>,
+    attend_f16: attention::Attend<f16>,
+    merge_chunks: attention::Merge,
+}
+
+impl Kernels {
+    /// The kernels for `isa`. Operations without a sibling at its level use the definition.
+    pub const fn new(isa: Isa) -> Kernels {
+        let scalar = Kernels {
+            isa,
+            dot_f32: dot::scalar::dot_f32,
+            chains: chain::scalar::CHAINS,
+            quantize_32: quantize::scalar::quantize_32,
+            quantize_256: quantize::scalar::quantize_256,
+            row_dots: qdot::scalar::ROW_DOTS,
+            scale_by: elementwise::scalar::scale_by,
+            silu_mul: elementwise::scalar::silu_mul,
+            gelu_mul: elementwise::scalar::gelu_mul,
+            rope_neighbours: elementwise::scalar::rope_neighbours,
+            rope_halves: elementwise::scalar::rope_halves,
+            exp_sum: elementwise::scalar::exp_sum,
+            attend_f32: attention::scalar::ATTEND_F32,
+            attend_f16: attention::scalar::ATTEND_F16,
+            merge_chunks: attention::scalar::MERGE_CHUNKS,
+        };
+        match isa.level() {
+            Level::Scalar | Level::Neon => scalar,
+            Level::Generic => Kernels {
+                dot_f32: dot::generic::dot_f32,
+                row_dots: qdot::generic::ROW_DOTS,
+                ..scalar
+            },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => scalar.with_avx2(),
+            #[cfg(asm_x86_64)]
+            Level::Avx2Asm => Kernels {
+                dot_f32: dot::avx2_asm::dot_f32,
+                row_dots: qdot::avx2_asm::ROW_DOTS,
+                ..scalar.with_avx2()
+            },
+            // An `Isa` of another architecture's level cannot be made.
+            #[allow(unreachable_patterns)]
+            _ => scalar,
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avx2(self) -> Kernels {
+        Kernels {
+            isa: self.isa,
+            dot_f32: dot::avx2::dot_f32,
+            chains: chain::avx2::CHAINS,
+            quantize_32: quantize::avx2::quantize_32,
+            quantize_256: quantize::avx2::quantize_256,
+            row_dots: qdot::avx2::ROW_DOTS,
+            scale_by: elementwise::avx2::scale_by,
+            silu_mul: elementwise::avx2::silu_mul,
+            gelu_mul: elementwise::avx2::gelu_mul,
+            rope_neighbours: elementwise::avx2::rope_neighbours,
+            rope_halves: elementwise::avx2::rope_halves,
+            exp_sum: elementwise::avx2::exp_sum,
+            attend_f32: attention::avx2::attend_f32,
+            attend_f16: attention::avx2::attend_f16,
+            merge_chunks: attention::avx2::merge_chunks,
+        }
+    }
+
+    /// The ISA that the kernels were chosen for.
+    pub const fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernels").field("isa", &self.isa).finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,256 @@
-//! Filled in by the following commits.
+//! Matrix products over the kernels: `[rows, k] x [cols, k]ᵀ -> [cols, rows]`, all row-major.
+//!
+//! The weights stay as they are in the file; the activations are quantised once ([`Activations`]). A call
+//! computes a range of rows for all columns, on the calling thread: bring your own threads, give each
+//! its own ranges. Each output element depends on its row and its column alone, so neither the ranges
+//! nor the number of columns change a bit of it.
+
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::formats::{ActBlock, ActScale, Format};
+use crate::kernels::Kernels;
+
+/// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    format: Format,
+    rows: usize,
+    k: usize,
+    row_bytes: usize,
+    bytes: &'a [u8],
+}
+
+/// The bytes of a matrix do not fit its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShapeError {
+    /// The format.
+    pub format: Format,
+    /// Rows asked for.
+    pub rows: usize,
+    /// Length of a row.
+    pub k: usize,
+    /// Bytes given.
+    pub bytes: usize,
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ShapeError { format, rows, k, bytes } = self;
+        match format.row_bytes(*k) {
+            None => write!(f, "rows of {k} are no whole number of {format} blocks"),
+            Some(row) => write!(f, "{bytes} bytes for {rows} {format} rows of {row} bytes each"),
+        }
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+impl<'a> Weights<'a> {
+    /// Views `bytes` as `rows` rows of `k` values.
+    pub fn new(format: Format, rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, ShapeError> {
+        let error = ShapeError { format, rows, k, bytes: bytes.len() };
+        let row_bytes = format.row_bytes(k).ok_or(error)?;
+        if row_bytes.checked_mul(rows) != Some(bytes.len()) {
+            return Err(error);
+        }
+        Ok(Weights { format, rows, k, row_bytes, bytes })
+    }
+
+    /// The format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Rows: outputs of a column.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Length of a row, and of a column of activations.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// The bytes of some rows.
+    pub fn row_range(&self, rows: Range<usize>) -> &'a [u8] {
+        &self.bytes[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    }
+}
+
+/// The columns of a product, as the format of the weights wants them: `[cols, k]`, row-major.
+#[derive(Clone, Copy)]
+pub enum Activations<'a> {
+    /// For F32, F16 and BF16 weights: `cols * k` values.
+    F32(&'a [f32]),
+    /// For weights with blocks of 32 or 256: `cols * ActBlock::count(k)` blocks, by
+    /// [`Kernels::quantize`] with the scale that [`Format::activation`] names.
+    Blocks(&'a [ActBlock]),
+}
+
+impl<'a> Activations<'a> {
+    /// Chooses between the two forms of the same columns.
+    pub fn for_format(format: Format, f32: &'a [f32], per_32: &'a [ActBlock], per_256: &'a [ActBlock]) -> Self {
+        match format.activation() {
+            None => Activations::F32(f32),
+            Some(ActScale::Per32) => Activations::Blocks(per_32),
+            Some(ActScale::Per256) => Activations::Blocks(per_256),
+        }
+    }
+}
+
+/// An output element that several threads may hold: each writes its own rows.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct SharedF32(AtomicU32);
+
+impl SharedF32 {
+    /// Shares a slice for the time of a product.
+    pub fn slice(out: &mut [f32]) -> &[SharedF32] {
+        const { assert!(size_of::<SharedF32>() == 4 && align_of::<SharedF32>() == align_of::<f32>()) };
+        // SAFETY: same size and alignment, any bits are a value of either, and the exclusive borrow
+        // lasts as long as the shared one.
+        unsafe { core::slice::from_raw_parts(out.as_mut_ptr().cast(), out.len()) }
+    }
+
+    #[inline(always)]
+    fn set(&self, x: f32) {
+        self.0.store(x.to_bits(), Relaxed);
+    }
+}
+
+/// Bytes of weights that are visited again for each group of columns: they stay in a second-level cache of
+/// 512 KiB (Zen 2 to 4, the smallest of today's) beside the columns.
+const ROW_BLOCK_BYTES: usize = 128 << 10;
+
+/// Computes `rows` of the product for every column: `out[c * w.rows() + r] = Σ w[r]·x[c]`.
+///
+/// The loops: blocks of rows that fit the second-level cache; groups of four columns, which stay in the
+/// first-level cache; rows. Each row is unpacked once for its four columns.
+///
+/// # Panics
+/// If the range leaves the matrix, the number of activations is no whole number of columns or of
+/// another kind than the format's, or `out` has another length than columns times rows.
+pub fn run(kernels: &Kernels, w: &Weights<'_>, x: Activations<'_>, rows: Range<usize>, out: &[SharedF32]) {
+    assert!(rows.start <= rows.end && rows.end <= w.rows, "matmul: rows {rows:?} of {}", w.rows);
+    match (x, w.format.activation()) {
+        (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out),
+        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, rows, out),
+        _ => panic!("matmul: activations of the wrong kind for {}", w.format),
+    }
+}
+
+fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, out: &[SharedF32]) {
+    /// Rows of one call: their results lie on the stack.
+    const ROWS: usize = 64;
+    let cols = columns(x.len(), w.k, w.rows, out.len());
+    let mut results = [0.0; ROWS];
+    for start in rows.clone().step_by(ROWS) {
+        let end = rows.end.min(start + ROWS);
+        for c in 0..cols {
+            let results = &mut results[..end - start];
+            kernels.chain(w.format, w.row_range(start..end), &x[c * w.k..(c + 1) * w.k], results);
+            for (out, &y) in out[c * w.rows + start..c * w.rows + end].iter().zip(&*results) {
+                out.set(y);
+            }
+        }
+    }
+}
+
+fn run_blocks(kernels: &Kernels, w: &Weights<'_>, x: &[ActBlock], rows: Range<usize>, out: &[SharedF32]) {
+    let blocks = ActBlock::count(w.k);
+    let cols = columns(x.len(), blocks, w.rows, out.len());
+    let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
+    let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
+    for start in rows.clone().step_by(block_rows) {
+        let rows = start..rows.end.min(start + block_rows);
+        let mut c = 0;
+        while c < cols {
+            let wide = (cols - c).min(4);
+            if wide <= 2 {
+                for c in c..c + wide {
+                    for r in rows.clone() {
+                        let y = kernels.qdot(w.format, w.row_range(r..r + 1), column(c));
+                        out[c * w.rows + r].set(y);
+                    }
+                }
+            } else {
+                // Of three columns, the last is computed twice.
+                let x = core::array::from_fn(|i| column(c + i.min(wide - 1)));
+                for r in rows.clone() {
+                    let y = kernels.qdot4(w.format, w.row_range(r..r + 1), x);
+                    for (i, y) in y.into_iter().take(wide).enumerate() {
+                        out[(c + i) * w.rows + r].set(y);
+                    }
+                }
+            }
+            c += wide;
+        }
+    }
+}
+
+/// The number of columns, which the lengths of the activations and of the output must agree on.
+fn columns(x: usize, column: usize, rows: usize, out: usize) -> usize {
+    let cols = x.checked_div(column).unwrap_or(0);
+    assert_eq!(cols * column, x, "matmul: activations in columns of {column}");
+    assert_eq!(cols * rows, out, "matmul: outputs of {cols} columns of {rows}");
+    cols
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+
+    fn product(format: Format, w: &[u8], rows: usize, k: usize, x: &[f32], splits: &[usize]) -> Vec<f32> {
+        let kernels = Kernels::new(Isa::detect());
+        let w = Weights::new(format, rows, k, w).unwrap();
+        let cols = x.len() / k;
+        let mut act = vec![ActBlock::ZERO; cols * ActBlock::count(k)];
+        if let Some(scale) = format.activation() {
+            for (x, act) in x.chunks(k).zip(act.chunks_mut(ActBlock::count(k))) {
+                kernels.quantize(scale, x, act);
+            }
+        }
+        let x = Activations::for_format(format, x, &act, &act);
+        let mut out = vec![f32::NAN; cols * rows];
+        let shared = SharedF32::slice(&mut out);
+        let mut start = 0;
+        for &end in splits.iter().chain([&rows]) {
+            run(&kernels, &w, x, start..end, shared);
+            start = end;
+        }
+        out
+    }
+
+    #[test]
+    fn a_product_has_the_same_bits_for_any_split_of_rows_and_any_number_of_columns() {
+        let (rows, k) = (37, 512);
+        for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4K, Format::Q5K, Format::Q6K] {
+            let bytes = rows * format.row_bytes(k).unwrap();
+            // Small exponents keep every kind of scale finite.
+            let w: Vec<u8> = (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect();
+            let x: Vec<f32> = (0..9 * k).map(|i| (i * 31 % 97) as f32 / 48.0 - 1.0).collect();
+            let together = product(format, &w, rows, k, &x, &[]);
+            assert_eq!(together, product(format, &w, rows, k, &x, &[1, 8, 20]), "{format}");
+            for c in 0..9 {
+                let alone = product(format, &w, rows, k, &x[c * k..(c + 1) * k], &[]);
+                assert_eq!(together[c * rows..(c + 1) * rows], alone, "{format}, column {c}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_refused_with_its_numbers() {
+        let error = Weights::new(Format::Q8_0, 2, 64, &[0; 100]).err().unwrap();
+        assert_eq!(error.to_string(), "100 bytes for 2 Q8_0 rows of 68 bytes each");
+        let error = Weights::new(Format::Q5K, 1, 128, &[0; 88]).err().unwrap();
+        assert_eq!(error.to_string(), "rows of 128 are no whole number of Q5_K blocks");
+    }
+}

@@ -1,3 +1,63 @@
-//! Filled in by the following commits.
+//! The driver: a transformer over the kernels, as thin as it can be while it runs real files.
+//!
+//! A [`Model`] is a file and what it says; a [`Session`] is one text in progress: its cache and its
+//! scratch memory. The forward pass gives the same bits for any number of threads and any division of
+//! the tokens into batches.
 
+mod cache;
+mod config;
+mod rope;
+mod session;
+mod weights;
+
+pub mod pool;
+pub mod sampler;
+pub mod system;
 pub mod tokenizer;
+
+pub use cache::CacheType;
+pub use config::{Architecture, Config};
+pub use pool::Pool;
+pub use sampler::{Sampler, SamplerOptions};
+pub use session::{Session, SessionOptions};
+pub use weights::Model;
+
+use crate::gguf;
+
+/// Why a model cannot be loaded or a session cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] gguf::Error),
+    /// The metadata or the tensors say something that cannot be run.
+    #[error("{file}: {message}")]
+    Model {
+        /// The file's path, or how it was given.
+        file: String,
+        /// What is wrong, with the field and its value.
+        message: String,
+    },
+    /// More tokens than the context has room for.
+    #[error("{tokens} tokens after {position} do not fit a context of {context}: choose a larger one, or a shorter text")]
+    ContextFull {
+        /// Tokens to be added.
+        tokens: usize,
+        /// Positions already filled.
+        position: usize,
+        /// Positions in all.
+        context: usize,
+    },
+    /// A session cannot be made as asked for.
+    #[error("{0}")]
+    Session(String),
+    /// A token that the vocabulary does not have.
+    #[error("token {token} is outside the vocabulary of {vocab}")]
+    Token {
+        /// The token.
+        token: u32,
+        /// Tokens in the vocabulary.
+        vocab: usize,
+    },
+}

@@ -1,0 +1,79 @@
+//! Instruction counts under Valgrind, exact and the same on every machine:
+//! `cargo bench --features iai --bench instructions` (needs Valgrind, and `iai-callgrind-runner` of the version
+//! in Cargo.lock).
+
+use std::hint::black_box;
+
+use iai_callgrind::{library_benchmark, library_benchmark_group, main};
+use quintile::formats::{ActBlock, ActScale, Format};
+use quintile::isa::{Isa, Level};
+use quintile::kernels::Kernels;
+
+const N: usize = 4096;
+
+fn kernels(level: Level) -> Kernels {
+    Kernels::new(Isa::force(level).expect("a level that Valgrind shows"))
+}
+
+fn floats() -> Vec<f32> {
+    (0..N).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
+}
+
+fn dot_operands(level: Level) -> (Kernels, Vec<f32>, Vec<f32>) {
+    (kernels(level), floats(), floats())
+}
+
+fn row_operands(level: Level, format: Format) -> (Kernels, Format, Vec<u8>, Vec<ActBlock>) {
+    let bytes = format.row_bytes(N).expect("whole blocks");
+    let row = (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect();
+    let mut x = vec![ActBlock::ZERO; ActBlock::count(N)];
+    let scale = format.activation().expect("a quantised format");
+    Kernels::new(Isa::SCALAR).quantize(scale, &floats(), &mut x);
+    (kernels(level), format, row, x)
+}
+
+#[library_benchmark(setup = dot_operands)]
+#[bench::scalar(Level::Scalar)]
+#[bench::generic(Level::Generic)]
+#[bench::avx2(Level::Avx2)]
+#[bench::avx2_asm(Level::Avx2Asm)]
+fn dot_f32((kernels, a, b): (Kernels, Vec<f32>, Vec<f32>)) -> f32 {
+    black_box(kernels.dot_f32(black_box(&a), black_box(&b)))
+}
+
+type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
+
+#[library_benchmark(setup = row_operands)]
+#[bench::q4_k_scalar(Level::Scalar, Format::Q4K)]
+#[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
+#[bench::q5_k_generic(Level::Generic, Format::Q5K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
+#[bench::q6_k_scalar(Level::Scalar, Format::Q6K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+fn qdot((kernels, format, row, x): Row) -> f32 {
+    black_box(kernels.qdot(format, black_box(&row), black_box(&x)))
+}
+
+#[library_benchmark(setup = row_operands)]
+#[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+fn qdot4((kernels, format, row, x): Row) -> [f32; 4] {
+    black_box(kernels.qdot4(format, black_box(&row), black_box([&x; 4])))
+}
+
+#[library_benchmark(setup = row_operands)]
+#[bench::per_256_scalar(Level::Scalar, Format::Q5K)]
+#[bench::per_256_avx2(Level::Avx2, Format::Q5K)]
+#[bench::per_32_scalar(Level::Scalar, Format::Q8_0)]
+#[bench::per_32_avx2(Level::Avx2, Format::Q8_0)]
+fn quantize((kernels, format, _, mut out): Row) -> Vec<ActBlock> {
+    let scale: ActScale = format.activation().expect("a quantised format");
+    kernels.quantize(scale, black_box(&floats()), black_box(&mut out));
+    out
+}
+
+library_benchmark_group!(name = kernels_group; benchmarks = dot_f32, qdot, qdot4, quantize);
+main!(library_benchmark_groups = kernels_group);

@@ -1,0 +1,102 @@
+//! Every kernel at every ISA level, by size: `cargo bench --bench kernels -- q5_k` filters by name.
+//!
+//! Rows of 4096 values stay in the first-level cache; 64 Ki and 640 Ki values of weights reach the second
+//! and third. The throughput shown is of the bytes that are read.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use quintile::formats::{ActBlock, ActScale, Format};
+use quintile::isa::Isa;
+use quintile::kernels::Kernels;
+
+const SIZES: [(&str, usize); 3] = [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10)];
+
+/// Small numbers of both signs, never subnormal: denormal operands would be timed otherwise.
+fn floats(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
+}
+
+/// Rows whose scales are ordinary numbers, whatever the format.
+fn weights(format: Format, values: usize) -> Vec<u8> {
+    let bytes = format.row_bytes(values).expect("whole blocks");
+    (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect()
+}
+
+fn dot_f32(c: &mut Criterion) {
+    let mut group = c.benchmark_group("dot_f32");
+    for (name, n) in SIZES {
+        let (a, b) = (floats(n), floats(n));
+        group.throughput(Throughput::Bytes(8 * n as u64));
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                bench.iter(|| kernels.dot_f32(black_box(&a), black_box(&b)));
+            });
+        }
+    }
+}
+
+fn qdot(c: &mut Criterion) {
+    const ROW: usize = 4096;
+    let kernels = Kernels::new(Isa::detect());
+    for format in Format::ALL {
+        let Some(scale) = format.activation() else { continue };
+        let mut x = vec![ActBlock::ZERO; ROW / 256];
+        kernels.quantize(scale, &floats(ROW), &mut x);
+        let mut group = c.benchmark_group(format!("qdot_{}", format.name().to_lowercase()));
+        for (name, values) in SIZES {
+            let w = weights(format, values);
+            let row_bytes = format.row_bytes(ROW).expect("whole blocks");
+            for isa in Isa::available() {
+                let kernels = Kernels::new(isa);
+                group.throughput(Throughput::Bytes(w.len() as u64));
+                group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                    bench.iter(|| {
+                        black_box(&w)
+                            .chunks_exact(row_bytes)
+                            .map(|row| kernels.qdot(format, row, black_box(&x)))
+                            .sum::<f32>()
+                    });
+                });
+                if name == "L1" {
+                    let id = BenchmarkId::new(format!("{} x 4 columns", isa.level()), name);
+                    group.bench_function(id, |bench| {
+                        bench.iter(|| kernels.qdot4(format, black_box(&w), black_box([&x; 4])));
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn quantize(c: &mut Criterion) {
+    const N: usize = 4096;
+    let x = floats(N);
+    let mut out = vec![ActBlock::ZERO; N / 256];
+    let mut group = c.benchmark_group("quantize");
+    group.throughput(Throughput::Bytes(4 * N as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        for (name, scale) in [("per 32", ActScale::Per32), ("per 256", ActScale::Per256)] {
+            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                bench.iter(|| kernels.quantize(scale, black_box(&x), black_box(&mut out)));
+            });
+        }
+    }
+}
+
+fn configured() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(500))
+        .without_plots()
+}
+
+criterion_group! {
+    name = kernels;
+    config = configured();
+    targets = dot_f32, qdot, quantize
+}
+criterion_main!(kernels);

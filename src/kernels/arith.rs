@@ -1,0 +1,67 @@
+//! The few operations that hardware offers and the definitions need in one exact form.
+//!
+//! A body written over [`Arith`] is the definition when instantiated with [`Exact`], and a fast
+//! sibling when instantiated with [`Fast`] inside a function that enables the CPU's features: the
+//! compiler may vectorise it, but never reorder or contract its floating-point operations.
+
+use half::f16;
+
+/// A fused multiply-add, and f16 widened.
+pub(crate) trait Arith: Copy {
+    /// `a * b + c`, rounded once.
+    fn fma(a: f32, b: f32, c: f32) -> f32;
+    /// The values of eight f16 bit patterns: exact.
+    fn widen(bits: [u16; 8]) -> [f32; 8];
+}
+
+/// No feature assumed: the same bits on any CPU, in software where hardware has no such operation.
+#[derive(Clone, Copy)]
+pub(crate) struct Exact;
+
+impl Arith for Exact {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        #[cfg(all(target_arch = "aarch64", feature = "std"))]
+        return a.mul_add(b, c);
+        #[cfg(not(all(target_arch = "aarch64", feature = "std")))]
+        return libm::fmaf(a, b, c);
+    }
+
+    #[inline(always)]
+    fn widen(bits: [u16; 8]) -> [f32; 8] {
+        bits.map(|b| f16::from_bits(b).to_f32_const())
+    }
+}
+
+/// The instructions of AVX2, FMA and F16C.
+///
+/// To be used inside functions that enable those features only: elsewhere the intrinsics would not
+/// be inlined, and on a CPU without them be undefined. Hence it is private to the kernels.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Fast;
+
+#[cfg(target_arch = "x86_64")]
+impl Arith for Fast {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        use core::arch::x86_64::{_mm_cvtss_f32, _mm_fmadd_ss, _mm_set_ss};
+        // SAFETY: `Fast` is named only in functions that enable FMA.
+        unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: [u16; 8]) -> [f32; 8] {
+        use core::arch::x86_64::{__m128i, __m256, _mm256_cvtph_ps};
+        // SAFETY: `Fast` is named only in functions that enable F16C; the arrays and the vectors
+        // have the same size, and any bits are a value of either.
+        unsafe {
+            let bits = core::mem::transmute::<[u16; 8], __m128i>(bits);
+            core::mem::transmute::<__m256, [f32; 8]>(_mm256_cvtph_ps(bits))
+        }
+    }
+}
+
+/// A body's plain loops at the baseline of aarch64, where FMA needs no feature.
+#[cfg(target_arch = "aarch64")]
+pub(crate) type Fast = Exact;

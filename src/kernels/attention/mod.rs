@@ -1,0 +1,178 @@
+//! Attention of one query over cached keys and values, by online softmax.
+//!
+//! # Layout
+//! The cache of one key-value head, for keys at absolute positions `p = 0, 1, ..`:
+//! - keys are interleaved by [`KEY_LANES`]: element `d` of key `p` lies at
+//!   `[p / 16][d][p % 16]`, so that a lane is a key;
+//! - values are row-major: element `d` of value `p` lies at `[p][d]`.
+//!
+//! Elements are f32, or f16 rounded to nearest even when stored and widened exactly when read.
+//!
+//! # Contract
+//! Positions form tiles of [`TILE`] and chunks of [`CHUNK`], at absolute multiples. A query sees the keys of
+//! one contiguous range; a key that it does not see takes part in nothing, and a tile or chunk without
+//! a visible key is skipped. `q` comes multiplied by the softmax scale.
+//!
+//! A chunk starts with `m = -∞`, `S = 0`, `o = 0`; each of its tiles, ascending:
+//! 1. `sₚ` is one chain over ascending `d` from +0: `s = fma(q[d], key[p][d], s)`.
+//! 2. `m' = max(m, max sₚ)` where NaN never exceeds anything; `eₚ = exp(sₚ - m')`; `c = exp(m - m')`.
+//! 3. `T` is the sum of `eₚ` in 64 lanes by position in the tile (absent ones +0), folded in halves as in the
+//!    [dot](super::dot); `S = fma(S, c, T)`.
+//! 4. `o[d] = o[d]·c`, then `o[d] = fma(eₚ, value[p][d], o[d])` over ascending visible `p`; `m = m'`.
+//!
+//! Chunks merge in ascending order, `(m, S, o)` with the next `(m₂, S₂, o₂)`: `m' = max(m, m₂)`, `c = exp(m - m')`,
+//! `c₂ = exp(m₂ - m')`, `S = fma(S, c, S₂·c₂)`, `o[d] = fma(o[d], c, o₂[d]·c₂)`. The result is `o[d]·(1/S)`.
+//!
+//! So threads may share the work by (head, chunk) in any way, and batches may have any size.
+//! `exp` is that of [`elementwise`](super::elementwise).
+
+pub(super) mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+
+use core::ops::Range;
+
+use half::f16;
+
+use super::Kernels;
+
+/// Keys interleaved with each other in the cache.
+pub const KEY_LANES: usize = 16;
+/// Keys that share one rescaling of the running softmax.
+pub const TILE: usize = 64;
+/// Keys of the largest piece of work that is never divided between threads.
+pub const CHUNK: usize = 512;
+
+/// An element of the cache.
+pub trait CacheElement: private::Element {}
+impl CacheElement for f32 {}
+impl CacheElement for f16 {}
+
+mod private {
+    use super::Attend;
+    use crate::kernels::Kernels;
+
+    /// What the kernels need of an element; sealed, as each has its own siblings.
+    pub trait Element: Copy + Default + Send + Sync + 'static {
+        const NAME: &'static str;
+        fn from_f32(x: f32) -> Self;
+        fn attend(kernels: &Kernels) -> Attend<Self>;
+    }
+}
+pub(crate) use private::Element;
+
+impl private::Element for f32 {
+    const NAME: &'static str = "f32";
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+    fn attend(kernels: &Kernels) -> Attend<f32> {
+        kernels.attend_f32
+    }
+}
+
+impl private::Element for f16 {
+    const NAME: &'static str = "f16";
+    fn from_f32(x: f32) -> f16 {
+        f16::from_f32_const(x)
+    }
+    fn attend(kernels: &Kernels) -> Attend<f16> {
+        kernels.attend_f16
+    }
+}
+
+/// The cached keys and values of one head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadCache<'a, E> {
+    /// `[positions / 16][head_dim][16]`.
+    pub keys: &'a [E],
+    /// `[positions][head_dim]`.
+    pub values: &'a [E],
+}
+
+/// The running softmax of a chunk: its maximum and its sum; the weighted values lie beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Softmax {
+    /// The largest score so far.
+    pub max: f32,
+    /// Σ exp(score - max).
+    pub sum: f32,
+}
+
+impl Softmax {
+    /// Of no key.
+    pub const EMPTY: Softmax = Softmax { max: f32::NEG_INFINITY, sum: 0.0 };
+}
+
+/// One query over the visible keys of one chunk.
+///
+/// # Safety
+/// `visible` is not empty and lies in one chunk; the cache holds its tiles whole; `out` has the
+/// length of `q`; the CPU has the features that the sibling enables.
+pub(super) type Attend<E> = unsafe fn(
+    q: &[f32],
+    cache: HeadCache<'_, E>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax;
+
+/// Merges a later chunk's softmax and output into an earlier one's.
+///
+/// # Safety
+/// The outputs have the same length; the CPU has the features that the sibling enables.
+pub(super) type Merge =
+    unsafe fn(state: &mut Softmax, out: &mut [f32], next: Softmax, next_out: &[f32]);
+
+impl Kernels {
+    /// Attends one query to the visible keys of one chunk, by the [contract](self): writes the
+    /// weighted values to `out` (not yet divided by the sum) and returns the softmax.
+    ///
+    /// # Panics
+    /// If `visible` is empty or not inside one chunk, or a length disagrees.
+    pub fn attend<E: CacheElement>(
+        &self,
+        q: &[f32],
+        cache: HeadCache<'_, E>,
+        visible: Range<usize>,
+        out: &mut [f32],
+    ) -> Softmax {
+        assert!(visible.start < visible.end, "attend: {visible:?} holds no key");
+        assert_eq!(
+            visible.start / CHUNK,
+            (visible.end - 1) / CHUNK,
+            "attend: chunks of {visible:?}"
+        );
+        assert_eq!(q.len(), out.len(), "attend: lengths of q and out");
+        let needed = visible.end.next_multiple_of(KEY_LANES) * q.len();
+        assert!(
+            cache.keys.len() >= needed,
+            "attend: {} key elements of {needed}",
+            cache.keys.len()
+        );
+        let needed = visible.end * q.len();
+        assert!(
+            cache.values.len() >= needed,
+            "attend: {} value elements of {needed}",
+            cache.values.len()
+        );
+        // SAFETY: all of it was checked; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { E::attend(self)(q, cache, visible, out) }
+    }
+
+    /// Merges the softmax and output of a later chunk into those of the earlier ones.
+    ///
+    /// # Panics
+    /// If the outputs' lengths differ.
+    pub fn merge_chunks(
+        &self,
+        state: &mut Softmax,
+        out: &mut [f32],
+        next: Softmax,
+        next_out: &[f32],
+    ) {
+        assert_eq!(out.len(), next_out.len(), "merge_chunks: lengths of the outputs");
+        // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { (self.merge_chunks)(state, out, next, next_out) }
+    }
+}

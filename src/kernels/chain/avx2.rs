@@ -1,0 +1,22 @@
+//! The definition's body with hardware's fused multiply-add: eight scalar chains side by side.
+
+use super::Chains;
+use super::scalar::{Bf16, F16, F32, chain};
+use crate::kernels::arith::Fast;
+
+pub const CHAINS: Chains = Chains { f32: chain_f32, f16: chain_f16, bf16: chain_bf16 };
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn chain_f32(rows: &[u8], x: &[f32], out: &mut [f32]) {
+    chain::<Fast, F32>(rows, x, out);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn chain_f16(rows: &[u8], x: &[f32], out: &mut [f32]) {
+    chain::<Fast, F16>(rows, x, out);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn chain_bf16(rows: &[u8], x: &[f32], out: &mut [f32]) {
+    chain::<Fast, Bf16>(rows, x, out);
+}

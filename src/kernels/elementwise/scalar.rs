@@ -1,0 +1,193 @@
+//! The definitions, written over [`Arith`] so that siblings are the same bodies with hardware's
+//! fused multiply-add.
+
+use crate::kernels::arith::{Arith, Exact};
+use crate::kernels::dot::{LANES, scalar::fold};
+
+pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
+    silu_mul_body::<Exact>(gate, up);
+}
+
+pub fn gelu_mul(gate: &mut [f32], up: &[f32]) {
+    gelu_mul_body::<Exact>(gate, up);
+}
+
+pub fn scale_by(x: &[f32], s: f32, w: &[f32], out: &mut [f32]) {
+    scale_by_body(x, s, w, out);
+}
+
+pub fn rope_neighbours(x: &mut [f32], angles: &[[f32; 2]]) {
+    rope_neighbours_body::<Exact>(x, angles);
+}
+
+pub fn rope_halves(x: &mut [f32], angles: &[[f32; 2]]) {
+    rope_halves_body::<Exact>(x, angles);
+}
+
+pub fn exp_sum(x: &mut [f32]) -> (f32, f32) {
+    exp_sum_body::<Exact>(x)
+}
+
+/// `e` to the `x`. The error is below 1.1 ulp over all inputs whose result is a normal number.
+///
+/// `x = n ln 2 + r` with `|r| <= ln 2 / 2`; `ln 2` is split so that `n * LN2_HI` is exact for every `n` that
+/// occurs. The coefficients are a minimax fit to `e^r = 1 + r + r²·p(r)` on that interval: relative error
+/// 2⁻²⁸ before rounding.
+#[inline(always)]
+pub fn exp<A: Arith>(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's low bits are the nearest integer
+    const LN2_HI: f32 = 0.693_145_75; // 15 bits
+    const LN2_LO: f32 = 1.428_606_8e-6;
+    // `x > LOW ? x : LOW` would replace NaN; with the arguments this way round NaN passes.
+    let clamped = if x < -104.0 { -104.0 } else { x };
+    let clamped = if clamped > 89.0 { 89.0 } else { clamped };
+    let shifted = A::fma(clamped, core::f32::consts::LOG2_E, ROUND);
+    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let nf = shifted - ROUND;
+    let r = A::fma(nf, -LN2_LO, A::fma(nf, -LN2_HI, clamped));
+    let p = A::fma(r, 0.001_381_459_9, 0.008_368_717);
+    let p = A::fma(p, r, 0.041_668_39);
+    let p = A::fma(p, r, 0.166_665_21);
+    let p = A::fma(p, r, 0.499_999_94);
+    let p = A::fma(p, r, 1.0);
+    let p = A::fma(p, r, 1.0);
+    // 2^n in two exact steps, so that results may be subnormal or overflow.
+    let half = n >> 1;
+    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// `2^n` for `-126 <= n <= 127`.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) << 23) as u32)
+}
+
+#[inline(always)]
+pub fn silu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
+    for (gate, &up) in gate.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp::<A>(-*gate)) * up;
+    }
+}
+
+#[inline(always)]
+pub fn gelu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
+    /// `-2 * sqrt(2 / pi)`.
+    const MINUS_2_SQRT_2_OVER_PI: f32 = -1.595_769_1;
+    for (gate, &up) in gate.iter_mut().zip(up) {
+        let x = *gate;
+        let u = A::fma(0.044_715 * x * x, x, x);
+        *gate = x / (1.0 + exp::<A>(MINUS_2_SQRT_2_OVER_PI * u)) * up;
+    }
+}
+
+#[inline(always)]
+pub fn scale_by_body(x: &[f32], s: f32, w: &[f32], out: &mut [f32]) {
+    for ((out, &x), &w) in out.iter_mut().zip(x).zip(w) {
+        *out = x * s * w;
+    }
+}
+
+#[inline(always)]
+fn rotate<A: Arith>(a: &mut f32, b: &mut f32, [cos, sin]: [f32; 2]) {
+    (*a, *b) = (A::fma(*a, cos, -(*b * sin)), A::fma(*a, sin, *b * cos));
+}
+
+#[inline(always)]
+pub fn rope_neighbours_body<A: Arith>(x: &mut [f32], angles: &[[f32; 2]]) {
+    for ([a, b], &angle) in x.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+        rotate::<A>(a, b, angle);
+    }
+}
+
+#[inline(always)]
+pub fn rope_halves_body<A: Arith>(x: &mut [f32], angles: &[[f32; 2]]) {
+    let (a, b) = x.split_at_mut(angles.len());
+    for ((a, b), &angle) in a.iter_mut().zip(b).zip(angles) {
+        rotate::<A>(a, b, angle);
+    }
+}
+
+/// The largest element; NaN never exceeds another, -∞ for none. Which zero is found of +0 and -0
+/// depends on the order, and no result does: only differences from the maximum are used.
+#[inline(always)]
+pub fn maximum(x: &[f32]) -> f32 {
+    let max = |m: f32, x: f32| if x > m { x } else { m };
+    let (body, tail) = x.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for x in body {
+        for (m, &x) in lanes.iter_mut().zip(x) {
+            *m = max(*m, x);
+        }
+    }
+    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |m, &x| max(m, x))
+}
+
+#[inline(always)]
+pub fn exp_sum_body<A: Arith>(x: &mut [f32]) -> (f32, f32) {
+    let m = maximum(x);
+    let mut lanes = [0.0; LANES];
+    for x in x.chunks_mut(LANES) {
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *x = exp::<A>(*x - m);
+            *lane += *x;
+        }
+    }
+    (m, fold(&mut lanes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Error in units of the last place of the result, against f64.
+    fn ulp_error(y: f32, truth: f64) -> f64 {
+        let ulp = f64::from(f32::from_bits(y.to_bits() + 1)) - f64::from(y);
+        (f64::from(y) - truth).abs() / ulp
+    }
+
+    #[test]
+    fn exp_is_within_1_1_ulp_of_the_truth() {
+        let mut worst = 0.0f64;
+        // A prime stride through the bit patterns of both signs reaches every exponent.
+        for bits in (0..=0x42b0_0000u32).step_by(9973) {
+            for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
+                let truth = libm::exp(f64::from(x));
+                if truth < f64::from(f32::MIN_POSITIVE) || truth > f64::from(f32::MAX) {
+                    continue;
+                }
+                worst = worst.max(ulp_error(exp::<Exact>(x), truth));
+            }
+        }
+        assert!(worst < 1.1, "{worst} ulp");
+    }
+
+    #[test]
+    fn exp_of_the_edges_is_defined() {
+        assert_eq!(exp::<Exact>(0.0), 1.0);
+        assert_eq!(exp::<Exact>(-0.0), 1.0);
+        assert_eq!(exp::<Exact>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp::<Exact>(f32::INFINITY), f32::INFINITY);
+        assert_eq!(exp::<Exact>(88.8), f32::INFINITY);
+        assert_eq!(exp::<Exact>(-103.0), f32::from_bits(1));
+        assert_eq!(exp::<Exact>(-104.5), 0.0);
+        assert!(exp::<Exact>(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn silu_and_gelu_agree_with_their_formulas_in_f64() {
+        for i in -4000..4000 {
+            let x = i as f32 / 400.0;
+            let d = f64::from(x);
+            let (mut silu, mut gelu) = ([x], [x]);
+            silu_mul(&mut silu, &[1.0]);
+            gelu_mul(&mut gelu, &[1.0]);
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (d + 0.044_715 * d * d * d);
+            let bound = 1e-6 * d.abs().max(1e-30);
+            assert!((f64::from(silu[0]) - d / (1.0 + libm::exp(-d))).abs() <= bound, "silu({x})");
+            assert!(
+                (f64::from(gelu[0]) - d / 2.0 * (1.0 + libm::tanh(u))).abs() <= bound,
+                "gelu({x})"
+            );
+        }
+    }
+}

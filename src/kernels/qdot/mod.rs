@@ -1,0 +1,163 @@
+//! The fused dequantise-dot: a quantised row times one or four rows of byte activations, in integers.
+//!
+//! # Contract
+//! Weights may be any bytes; activations are [`ActBlock`]s with quants in `-127..=127` (the domain that
+//! [`quantize`](super::quantize) guarantees). `w` are the integer quants of the weights, `x` those of the
+//! activations. f16 scales are widened exactly; `*`, `+` and conversions to f32 are rounded to nearest
+//! even, one at a time, and `fma` once.
+//!
+//! **K formats** (super-blocks of 256, activations [`ActScale::Per256`](crate::formats::ActScale)). With the sub-blocks' integer scales `s`
+//! and minimums `m`, all of this exact in i32:
+//!
+//! ```text
+//! isum = Σ_j s[j] · Σ_{i in j} w[i]·x[i]        msum = Σ_j m[j] · Σ_{i in j} x[i]
+//! acc = fma(d·dx, isum, acc)                    for each super-block in order, from acc = +0; then,
+//! acc = fma(-(dmin·dx), msum, acc)              for formats with minimums (Q2_K, Q4_K, Q5_K)
+//! ```
+//!
+//! **Formats of 32** (activations [`ActScale::Per32`](crate::formats::ActScale)). Eight consecutive blocks are a group; absent blocks of
+//! a short last group count as +0:
+//!
+//! ```text
+//! p[b] = (d[b]·dx[b]) · isum[b]                 isum[b] = Σ_{i in b} w[i]·x[i], exact in i32
+//! t    = ((p0+p1)+(p2+p3)) + ((p4+p5)+(p6+p7))
+//! acc  = acc + t                                for each group in order, from acc = +0; then,
+//! acc  = acc + u                                for Q4_1 and Q5_1: u from (m[b]·dx[b]) · Σ x[i] as t from p
+//! ```
+//!
+//! The sums are exact, so any order of the integer work serves; the order of the few f32 operations is
+//! fixed, and the same for one column and four. A scale of NaN or infinity propagates.
+
+use super::Kernels;
+use crate::formats::{ActBlock, Format};
+
+pub(super) mod generic;
+pub(super) mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(asm_x86_64)]
+pub(super) mod avx2_asm;
+
+/// One row times one column.
+///
+/// # Safety
+/// `row` is a whole number of blocks of the sibling's format, `x` holds as many values (rounded up to
+/// 256), and the CPU has the features that the sibling enables.
+pub(super) type Dot1 = unsafe fn(row: &[u8], x: &[ActBlock]) -> f32;
+
+/// One row times four columns: the bits of four [`Dot1`].
+///
+/// # Safety
+/// As for [`Dot1`], for each column.
+pub(super) type Dot4 = unsafe fn(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4];
+
+/// The siblings of one format.
+#[derive(Clone, Copy)]
+pub(super) struct RowDot {
+    pub x1: Dot1,
+    pub x4: Dot4,
+}
+
+/// The siblings of one level, by weight format.
+#[derive(Clone, Copy)]
+pub(super) struct RowDots {
+    pub q4_0: RowDot,
+    pub q4_1: RowDot,
+    pub q5_0: RowDot,
+    pub q5_1: RowDot,
+    pub q8_0: RowDot,
+    pub q2_k: RowDot,
+    pub q3_k: RowDot,
+    pub q4_k: RowDot,
+    pub q5_k: RowDot,
+    pub q6_k: RowDot,
+    pub q8_k: RowDot,
+}
+
+impl RowDots {
+    fn get(&self, format: Format) -> &RowDot {
+        match format {
+            Format::Q4_0 => &self.q4_0,
+            Format::Q4_1 => &self.q4_1,
+            Format::Q5_0 => &self.q5_0,
+            Format::Q5_1 => &self.q5_1,
+            Format::Q8_0 => &self.q8_0,
+            Format::Q2K => &self.q2_k,
+            Format::Q3K => &self.q3_k,
+            Format::Q4K => &self.q4_k,
+            Format::Q5K => &self.q5_k,
+            Format::Q6K => &self.q6_k,
+            Format::Q8K => &self.q8_k,
+            Format::F32 | Format::F16 | Format::Bf16 => panic!("qdot: {format} is not quantised"),
+        }
+    }
+}
+
+impl Kernels {
+    /// One quantised row times one row of activations, by the [contract](self). `row` may lie at any
+    /// address.
+    ///
+    /// # Panics
+    /// If `format` is not quantised, or the lengths disagree.
+    ///
+    /// ```
+    /// use quintile::{formats::{ActBlock, ActScale, Format}, isa::Isa, kernels::Kernels};
+    ///
+    /// let kernels = Kernels::new(Isa::detect());
+    /// let mut x = [ActBlock::ZERO];
+    /// kernels.quantize(ActScale::Per32, &[1.0; 32], &mut x);
+    /// // One block of Q8_0: the scale 1.0 as f16, then 32 quants.
+    /// let mut row = vec![0x00, 0x3c];
+    /// row.extend([2; 32]);
+    /// assert_eq!(kernels.qdot(Format::Q8_0, &row, &x), 64.0);
+    /// ```
+    #[inline]
+    pub fn qdot(&self, format: Format, row: &[u8], x: &[ActBlock]) -> f32 {
+        check(format, row, x);
+        // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { (self.row_dots.get(format).x1)(row, x) }
+    }
+
+    /// One quantised row times four rows of activations: the bits of four calls of
+    /// [`qdot`](Self::qdot), for less than four times the time.
+    ///
+    /// # Panics
+    /// As [`qdot`](Self::qdot).
+    #[inline]
+    pub fn qdot4(&self, format: Format, row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
+        x.iter().for_each(|x| check(format, row, x));
+        // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { (self.row_dots.get(format).x4)(row, x) }
+    }
+}
+
+fn check(format: Format, row: &[u8], x: &[ActBlock]) {
+    let blocks = row.len() / format.block_bytes();
+    assert_eq!(row.len() % format.block_bytes(), 0, "qdot: bytes of a {format} row");
+    assert_eq!(x.len(), ActBlock::count(blocks * format.block_len()), "qdot: activation blocks");
+}
+
+/// Bounds that the integer kernels rely on, by format: proven when this compiles.
+mod bounds {
+    /// Largest magnitude of an activation quant.
+    const X: i32 = 127;
+    /// Largest sum of a pair of products of unsigned `bits`-bit weights, as `vpmaddubsw` forms it.
+    const fn pair(bits: u32) -> i32 {
+        2 * ((1 << bits) - 1) * X
+    }
+    const _: () = {
+        // How many pair sums of 4, 5 and 6-bit weights add up in i16.
+        assert!(8 * pair(4) <= i16::MAX as i32);
+        assert!(4 * pair(5) <= i16::MAX as i32);
+        assert!(2 * pair(6) <= i16::MAX as i32);
+        // Q8_0 multiplies |w| <= 128 by sign(w)·x.
+        assert!(2 * 128 * X <= i16::MAX as i32);
+        // A 32-bit sum of a super-block: 6-bit scales and minimums, or Q6_K's signed bytes.
+        assert!(256 * 31 * X as i64 * 63 <= i32::MAX as i64);
+        assert!(256 * 32 * X as i64 * 128 <= i32::MAX as i64);
+        assert!(256 * X as i64 * 63 <= i32::MAX as i64);
+        // A sum of 32 activation quants fits i16, as does one of 16.
+        assert!(32 * X <= i16::MAX as i32);
+    };
+}

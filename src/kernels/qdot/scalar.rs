@@ -1,0 +1,88 @@
+//! The definition: a block is turned into integers, and those into f32 by the contract.
+
+use super::{RowDot, RowDots};
+use crate::formats::{
+    ActBlock, BLOCK_32, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1,
+    BlockQ5K, BlockQ6K, BlockQ8_0, BlockQ8K, Integers32, Integers256, SUPER_BLOCK,
+};
+use crate::kernels::arith::{Arith, Exact};
+
+pub const ROW_DOTS: RowDots = RowDots {
+    q4_0: blocks_of_32::<BlockQ4_0>(),
+    q4_1: blocks_of_32::<BlockQ4_1>(),
+    q5_0: blocks_of_32::<BlockQ5_0>(),
+    q5_1: blocks_of_32::<BlockQ5_1>(),
+    q8_0: blocks_of_32::<BlockQ8_0>(),
+    q2_k: super_blocks::<BlockQ2K>(),
+    q3_k: super_blocks::<BlockQ3K>(),
+    q4_k: super_blocks::<BlockQ4K>(),
+    q5_k: super_blocks::<BlockQ5K>(),
+    q6_k: super_blocks::<BlockQ6K>(),
+    q8_k: super_blocks::<BlockQ8K>(),
+};
+
+const fn super_blocks<B: Integers256>() -> RowDot {
+    RowDot {
+        x1: |row, x| dot_256::<Exact, B>(row, x),
+        x4: |row, x| x.map(|x| dot_256::<Exact, B>(row, x)),
+    }
+}
+
+const fn blocks_of_32<B: Integers32>() -> RowDot {
+    RowDot {
+        x1: |row, x| dot_32::<Exact, B>(row, x),
+        x4: |row, x| x.map(|x| dot_32::<Exact, B>(row, x)),
+    }
+}
+
+/// A row of super-blocks.
+#[inline(always)]
+pub fn dot_256<A: Arith, B: Integers256>(row: &[u8], x: &[ActBlock]) -> f32 {
+    let mut acc = 0.0;
+    for (w, x) in B::slice(row).iter().zip(x) {
+        let w = w.integers();
+        let (mut isum, mut msum) = (0, 0);
+        for j in 0..SUPER_BLOCK / 16 {
+            let at = 16 * j..16 * (j + 1);
+            isum += i32::from(w.scales[j]) * dot_i8(&w.quants[at.clone()], &x.qs[at]);
+            msum += i32::from(w.mins[j]) * i32::from(x.bsums[j]);
+        }
+        acc = A::fma(w.d * x.d[0], isum as f32, acc);
+        if B::HAS_MINS {
+            acc = A::fma(-(w.dmin * x.d[0]), msum as f32, acc);
+        }
+    }
+    acc
+}
+
+/// A row of blocks of 32.
+#[inline(always)]
+pub fn dot_32<A: Arith, B: Integers32>(row: &[u8], x: &[ActBlock]) -> f32 {
+    let mut acc = 0.0;
+    for (group, x) in B::slice(row).chunks(SUPER_BLOCK / BLOCK_32).zip(x) {
+        let (mut p, mut u) = ([0.0; 8], [0.0; 8]);
+        for (b, w) in group.iter().enumerate() {
+            let w = w.integers();
+            let isum = dot_i8(&w.quants, &x.qs[BLOCK_32 * b..BLOCK_32 * (b + 1)]);
+            let xsum = i32::from(x.bsums[2 * b]) + i32::from(x.bsums[2 * b + 1]);
+            p[b] = w.d * x.d[b] * isum as f32;
+            u[b] = w.m * x.d[b] * xsum as f32;
+        }
+        acc += tree(p);
+        if B::HAS_MINS {
+            acc += tree(u);
+        }
+    }
+    acc
+}
+
+/// The sum of eight, in pairs of neighbours.
+#[inline(always)]
+pub fn tree(p: [f32; 8]) -> f32 {
+    ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]))
+}
+
+#[inline(always)]
+fn dot_i8(w: &[i8], x: &[i8]) -> i32 {
+    w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum()
+}

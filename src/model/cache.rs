@@ -1,0 +1,125 @@
+//! Keys and values of past positions, laid out as the attention kernels read them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use half::f16;
+
+use crate::kernels::attention::{CacheElement, Element, HeadCache, KEY_LANES};
+
+use super::Config;
+
+/// How keys and values are stored. Part of the definition of the results: each type has its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheType {
+    /// Rounded to f16, to nearest even.
+    #[default]
+    F16,
+    /// As computed.
+    F32,
+}
+
+impl CacheType {
+    /// Every type.
+    pub const ALL: [CacheType; 2] = [CacheType::F16, CacheType::F32];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CacheType::F16 => "f16",
+            CacheType::F32 => "f32",
+        }
+    }
+
+    /// Bytes of an element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            CacheType::F16 => 2,
+            CacheType::F32 => 4,
+        }
+    }
+}
+
+impl fmt::Display for CacheType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for CacheType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|t| t.name() == name)
+            .ok_or_else(|| format!("unknown cache type `{name}`; expected f16 or f32"))
+    }
+}
+
+/// The cache of every layer and key-value head, for `context` positions.
+pub(super) struct Cache<E> {
+    keys: Vec<E>,
+    values: Vec<E>,
+    /// Elements of one head of one layer: of its keys, and of its values.
+    head_len: usize,
+    head_dim: usize,
+    kv_heads: usize,
+}
+
+/// Positions that are allocated for a context: whole groups of interleaved keys.
+pub(super) fn padded(context: usize) -> usize {
+    context.next_multiple_of(KEY_LANES)
+}
+
+impl<E: CacheElement> Cache<E> {
+    pub fn new(config: &Config, context: usize) -> Cache<E> {
+        let head_len = padded(context) * config.head_dim;
+        let len = config.layers * config.kv_heads * head_len;
+        let zeros = || vec![E::default(); len];
+        Cache {
+            keys: zeros(),
+            values: zeros(),
+            head_len,
+            head_dim: config.head_dim,
+            kv_heads: config.kv_heads,
+        }
+    }
+
+    /// What one head of one layer has cached.
+    pub fn head(&self, layer: usize, head: usize) -> HeadCache<'_, E> {
+        let start = (layer * self.kv_heads + head) * self.head_len;
+        let range = start..start + self.head_len;
+        HeadCache { keys: &self.keys[range.clone()], values: &self.values[range] }
+    }
+
+    /// Stores the key and the value of one position.
+    pub fn store(&mut self, layer: usize, head: usize, position: usize, key: &[f32], value: &[f32]) {
+        let start = (layer * self.kv_heads + head) * self.head_len;
+        let group = start + position / KEY_LANES * KEY_LANES * self.head_dim;
+        let lane = self.keys[group + position % KEY_LANES..].iter_mut().step_by(KEY_LANES);
+        for (slot, &x) in lane.zip(key) {
+            *slot = E::from_f32(x);
+        }
+        let row = start + position * self.head_dim;
+        for (slot, &x) in self.values[row..row + self.head_dim].iter_mut().zip(value) {
+            *slot = E::from_f32(x);
+        }
+    }
+}
+
+/// A cache of either type.
+pub(super) enum AnyCache {
+    F16(Cache<f16>),
+    F32(Cache<f32>),
+}
+
+impl AnyCache {
+    pub fn new(cache_type: CacheType, config: &Config, context: usize) -> AnyCache {
+        match cache_type {
+            CacheType::F16 => AnyCache::F16(Cache::new(config, context)),
+            CacheType::F32 => AnyCache::F32(Cache::new(config, context)),
+        }
+    }
+}
