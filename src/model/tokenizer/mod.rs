@@ -2,10 +2,13 @@
 //!
 //! Two kinds of vocabulary are supported, under the names that GGUF gives them: `llama`
 //! (SentencePiece BPE: Llama 2, Gemma, Phi-3) and `gpt2` (byte-level BPE: GPT-2, Llama 3, Qwen,
-//! SmolLM, StarCoder and many more), the latter with the [pre-tokenisers](pretokenize) named in
-//! `tokenizer.ggml.pre`. The tokens are those of llama.cpp 0.5.0, with two exceptions: a file that
-//! contradicts itself is an error, and a normal byte-level token with characters outside the byte
-//! alphabet decodes to these characters.
+//! SmolLM, StarCoder and many more), the latter with the pre-tokeniser that `tokenizer.ggml.pre`
+//! names. The tokens are those of llama.cpp 0.5.0, except that
+//!
+//! - a file that contradicts itself is an error;
+//! - a `gpt2` vocabulary that names no BOS or EOS has none (there it is token 11, as in Falcon);
+//! - letters and digits new in Unicode 16.0 are letters and digits;
+//! - a normal byte-level token with characters outside the byte alphabet decodes to these.
 //!
 //! ```text
 //! text -> special tokens cut out (special) -> words (pretokenize; gpt2 only)
@@ -19,6 +22,7 @@ mod bytes;
 mod clean_spaces;
 mod error;
 mod merge;
+mod metadata;
 mod names;
 mod pretokenize;
 mod special;

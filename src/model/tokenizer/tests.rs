@@ -305,6 +305,45 @@ fn contradictions_in_a_vocabulary_are_errors() {
 }
 
 #[test]
+fn no_vocabulary_and_no_text_make_it_panic() {
+    type Parts = (Vec<String>, Vec<i8>, Vec<(usize, usize)>, Option<u8>, Vec<u32>);
+    fn survives((tokens, types, pairs, id, ids): Parts, text: String) -> bool {
+        let names = ["<|im_end|>", "</s>", "<|end|>", "<|call|>", "<|return|>", "<0x41>", "a", "b"];
+        let mut tokens: Vec<String> = tokens.into_iter().chain(names.map(String::from)).collect();
+        let merges = pairs
+            .iter()
+            .map(|&(left, right)| [left, right].map(|index| tokens[index % tokens.len()].clone()));
+        let merges: Vec<[String; 2]> = merges.collect();
+        tokens.extend(merges.iter().map(|pair| pair.concat()));
+        tokens.sort();
+        tokens.dedup();
+        let token_types = (0..tokens.len()).map(|index| match types.len() {
+            0 => 1,
+            len => i32::from(types[index % len] % 8),
+        });
+        let vocab = Vocab {
+            token_types: token_types.collect(),
+            scores: (0..tokens.len()).map(|index| (index % 7) as f32).collect(),
+            merges: merges.iter().map(|pair| pair.join(" ")).collect(),
+            tokens,
+            eos: id.map(u32::from),
+            ..Vocab::default()
+        };
+        for (model, pre) in [("llama", None), ("gpt2", None), ("gpt2", Some("llama3".into()))] {
+            let vocab = Vocab { model: model.into(), pre, ..vocab.clone() };
+            if let Ok(tokenizer) = Tokenizer::new(vocab) {
+                let found = tokenizer.encode(&text, FULL);
+                assert!(found.iter().all(|&id| (id as usize) < tokenizer.vocab_len()));
+                tokenizer.decode(&found, SHOW);
+                tokenizer.decode(&ids, SHOW);
+            }
+        }
+        true
+    }
+    quickcheck::quickcheck(survives as fn(Parts, String) -> bool);
+}
+
+#[test]
 fn empty_tokens_get_a_name_of_their_own() {
     let mut vocab = byte_level("gpt-2", &["a b"], &[]);
     vocab.tokens[0].clear();
