@@ -128,6 +128,12 @@ fn quantised_formats() -> impl Iterator<Item = Format> {
     Format::ALL.into_iter().filter(|f| f.activation().is_some())
 }
 
+/// Share of the random cases that are run, in percent: `QUINTILE_CASES=10000` for a long run, less where an
+/// emulator makes each case slow.
+fn percent() -> u64 {
+    std::env::var("QUINTILE_CASES").map_or(100, |n| n.parse().expect("QUINTILE_CASES is a number"))
+}
+
 /// A `Gen`-driven property, checked many times.
 fn check(times: u64, property: fn(&mut Gen)) {
     /// Wraps the generator so that a property draws what it needs from it.
@@ -147,6 +153,7 @@ fn check(times: u64, property: fn(&mut Gen)) {
         PROPERTY.get().expect("set above")(&mut g);
         true
     }
+    let times = (times * percent() / 100).max(1);
     QuickCheck::new().tests(times).quickcheck(run as fn(Seed) -> bool);
 }
 

@@ -21,6 +21,10 @@ use half::f16;
 
 use crate::isa::{Isa, Level};
 
+/// The version of the numeric contract (`docs/contract.md`): two builds with the same version return the
+/// same bits.
+pub const CONTRACT_VERSION: u32 = 1;
+
 /// The kernels of one ISA level.
 ///
 /// Made from an [`Isa`], which proves that the CPU has the level's features; so the methods are
@@ -65,8 +69,9 @@ impl Kernels {
             merge_chunks: attention::scalar::MERGE_CHUNKS,
         };
         match isa.level() {
-            Level::Scalar | Level::Neon => scalar,
-            Level::Generic => Kernels {
+            Level::Scalar => scalar,
+            // pulp's registers are NEON's on aarch64.
+            Level::Generic | Level::Neon => Kernels {
                 dot_f32: dot::generic::dot_f32,
                 row_dots: qdot::generic::ROW_DOTS,
                 ..scalar

@@ -96,7 +96,12 @@ pub enum Activations<'a> {
 
 impl<'a> Activations<'a> {
     /// Chooses between the two forms of the same columns.
-    pub fn for_format(format: Format, f32: &'a [f32], per_32: &'a [ActBlock], per_256: &'a [ActBlock]) -> Self {
+    pub fn for_format(
+        format: Format,
+        f32: &'a [f32],
+        per_32: &'a [ActBlock],
+        per_256: &'a [ActBlock],
+    ) -> Self {
         match format.activation() {
             None => Activations::F32(f32),
             Some(ActScale::Per32) => Activations::Blocks(per_32),
@@ -137,7 +142,13 @@ const ROW_BLOCK_BYTES: usize = 128 << 10;
 /// # Panics
 /// If the range leaves the matrix, the number of activations is no whole number of columns or of
 /// another kind than the format's, or `out` has another length than columns times rows.
-pub fn run(kernels: &Kernels, w: &Weights<'_>, x: Activations<'_>, rows: Range<usize>, out: &[SharedF32]) {
+pub fn run(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: Activations<'_>,
+    rows: Range<usize>,
+    out: &[SharedF32],
+) {
     assert!(rows.start <= rows.end && rows.end <= w.rows, "matmul: rows {rows:?} of {}", w.rows);
     match (x, w.format.activation()) {
         (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out),
@@ -163,7 +174,13 @@ fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, ou
     }
 }
 
-fn run_blocks(kernels: &Kernels, w: &Weights<'_>, x: &[ActBlock], rows: Range<usize>, out: &[SharedF32]) {
+fn run_blocks(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[ActBlock],
+    rows: Range<usize>,
+    out: &[SharedF32],
+) {
     let blocks = ActBlock::count(w.k);
     let cols = columns(x.len(), blocks, w.rows, out.len());
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
@@ -208,7 +225,14 @@ mod tests {
     use super::*;
     use crate::isa::Isa;
 
-    fn product(format: Format, w: &[u8], rows: usize, k: usize, x: &[f32], splits: &[usize]) -> Vec<f32> {
+    fn product(
+        format: Format,
+        w: &[u8],
+        rows: usize,
+        k: usize,
+        x: &[f32],
+        splits: &[usize],
+    ) -> Vec<f32> {
         let kernels = Kernels::new(Isa::detect());
         let w = Weights::new(format, rows, k, w).unwrap();
         let cols = x.len() / k;
@@ -232,7 +256,9 @@ mod tests {
     #[test]
     fn a_product_has_the_same_bits_for_any_split_of_rows_and_any_number_of_columns() {
         let (rows, k) = (37, 512);
-        for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4K, Format::Q5K, Format::Q6K] {
+        for format in
+            [Format::F32, Format::F16, Format::Q8_0, Format::Q4K, Format::Q5K, Format::Q6K]
+        {
             let bytes = rows * format.row_bytes(k).unwrap();
             // Small exponents keep every kind of scale finite.
             let w: Vec<u8> = (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect();

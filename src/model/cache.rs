@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use half::f16;
 
-use crate::kernels::attention::{CacheElement, Element, HeadCache, KEY_LANES};
+use crate::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 
 use super::Config;
 
@@ -95,7 +95,14 @@ impl<E: CacheElement> Cache<E> {
     }
 
     /// Stores the key and the value of one position.
-    pub fn store(&mut self, layer: usize, head: usize, position: usize, key: &[f32], value: &[f32]) {
+    pub fn store(
+        &mut self,
+        layer: usize,
+        head: usize,
+        position: usize,
+        key: &[f32],
+        value: &[f32],
+    ) {
         let start = (layer * self.kv_heads + head) * self.head_len;
         let group = start + position / KEY_LANES * KEY_LANES * self.head_dim;
         let lane = self.keys[group + position % KEY_LANES..].iter_mut().step_by(KEY_LANES);

@@ -135,9 +135,8 @@ impl Config {
             vocab: reader.vocab()?,
             context_length: reader.count("context_length")?,
             norm_epsilon: reader.number("attention.layer_norm_rms_epsilon")?.ok_or_else(|| {
-                reader.error(format!(
-                    "`{architecture}.attention.layer_norm_rms_epsilon` is missing"
-                ))
+                reader
+                    .error(format!("`{architecture}.attention.layer_norm_rms_epsilon` is missing"))
             })?,
             rope_dims,
             rope_base: reader.number("rope.freq_base")?.unwrap_or(10_000.0),
@@ -233,7 +232,9 @@ impl<'a> Reader<'a> {
             table.ok_or_else(|| self.error("the tensor `token_embd.weight` is missing".into()))?;
         match table.dims[..] {
             [_, vocab] => Ok(vocab as usize),
-            ref dims => Err(self.error(format!("`token_embd.weight` has the dims {dims:?}; expected two"))),
+            ref dims => {
+                Err(self.error(format!("`token_embd.weight` has the dims {dims:?}; expected two")))
+            }
         }
     }
 

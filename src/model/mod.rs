@@ -40,7 +40,9 @@ pub enum Error {
         message: String,
     },
     /// More tokens than the context has room for.
-    #[error("{tokens} tokens after {position} do not fit a context of {context}: choose a larger one, or a shorter text")]
+    #[error(
+        "{tokens} tokens after {position} do not fit a context of {context}: choose a larger one, or a shorter text"
+    )]
     ContextFull {
         /// Tokens to be added.
         tokens: usize,

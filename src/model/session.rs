@@ -76,19 +76,21 @@ impl<'m> Session<'m> {
     /// Makes room for the cache, after checking that the memory is there.
     pub fn new(model: &'m Model, pool: &'m Pool, options: &SessionOptions) -> Result<Self, Error> {
         let config = model.config();
-        let context =
-            options.context.unwrap_or_else(|| config.context_length.min(DEFAULT_CONTEXT));
+        let context = options.context.unwrap_or_else(|| config.context_length.min(DEFAULT_CONTEXT));
         if context == 0 || options.batch == 0 {
             return Err(Error::Session(format!(
                 "a context of {context} and a batch of {} tokens: both must be at least 1",
                 options.batch
             )));
         }
-        let cache_bytes = [config.layers, config.kv_heads, config.head_dim, options.cache.bytes(), 2]
-            .into_iter()
-            .try_fold(padded(context.min(1 << 40)), |bytes, n| bytes.checked_mul(n))
-            .filter(|&bytes| bytes <= isize::MAX as usize)
-            .ok_or_else(|| Error::Session(format!("a context of {context} is beyond all memory")))?;
+        let cache_bytes =
+            [config.layers, config.kv_heads, config.head_dim, options.cache.bytes(), 2]
+                .into_iter()
+                .try_fold(padded(context.min(1 << 40)), |bytes, n| bytes.checked_mul(n))
+                .filter(|&bytes| bytes <= isize::MAX as usize)
+                .ok_or_else(|| {
+                    Error::Session(format!("a context of {context} is beyond all memory"))
+                })?;
         if let Some(available) = system::memory_available()
             && cache_bytes as u64 > available
         {
@@ -198,7 +200,8 @@ impl<'m> Session<'m> {
         let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
         norm_rows(self.pool, model, x, &model.output_norm, &mut s.h);
         s.logits.resize(rows.len() * config.vocab, 0.0);
-        let columns = Columns::new(self.pool, model, &s.h, &mut s.per_32, &mut s.per_256, &[&model.output]);
+        let columns =
+            Columns::new(self.pool, model, &s.h, &mut s.per_32, &mut s.per_256, &[&model.output]);
         columns.multiply(&mut [(&model.output, &mut s.logits)]);
         &mut s.logits
     }
@@ -250,7 +253,10 @@ impl Step<'_> {
         let angles = &s.angles[usize::from(config.has_window(self.index))];
         let pairs = angles.len() / tokens;
         let scale = 1.0 / (config.head_dim as f32).sqrt();
-        let heads = |rows: &mut [f32], bias: &Option<Vec<f32>>, norm: &Option<Vec<f32>>, scale: Option<f32>| {
+        let heads = |rows: &mut [f32],
+                     bias: &Option<Vec<f32>>,
+                     norm: &Option<Vec<f32>>,
+                     scale: Option<f32>| {
             let row_len = rows.len() / tokens;
             pool.chunks_mut(rows, row_len, |token, row| {
                 add_bias(row, bias);
@@ -451,7 +457,8 @@ impl<'a> Columns<'a> {
         let shared: Vec<_> = products
             .iter_mut()
             .map(|(matrix, out)| {
-                let x = Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
+                let x =
+                    Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
                 (self.model.weights(matrix), x, SharedF32::slice(out))
             })
             .collect();

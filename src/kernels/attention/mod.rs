@@ -60,7 +60,6 @@ mod private {
         fn attend(kernels: &Kernels) -> Attend<Self>;
     }
 }
-pub(crate) use private::Element;
 
 impl private::Element for f32 {
     const NAME: &'static str = "f32";

@@ -1,0 +1,5 @@
+//! stub
+/// s
+pub struct Sampler;
+/// s
+pub struct SamplerOptions;

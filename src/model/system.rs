@@ -1,0 +1,5 @@
+//! stub
+/// stub
+pub fn memory_available() -> Option<u64> {
+    None
+}
