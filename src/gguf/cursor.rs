@@ -60,19 +60,20 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     fn ends_early(&self, len: usize, field: &dyn Display) -> Error {
-        let left = self.left();
-        if self.bytes.len() < self.file_len {
-            let limit = self.limits.header_bytes;
-            let found = format_args!("a header of more than {limit} bytes").to_string();
-            return self.malformed(
-                field,
-                self.position,
-                found,
-                "at most that (Limits::header_bytes)",
-            );
+        if let Some(error) = self.too_long(field) {
+            return error;
         }
-        let found = format_args!("the end of the file after {left} bytes").to_string();
+        let found = format!("the end of the file after {} bytes", self.left());
         self.malformed(field, self.position, found, format_args!("{len} bytes"))
+    }
+
+    /// The error that the header exceeds its limit, where it is that which ends the bytes.
+    fn too_long(&self, field: &dyn Display) -> Option<Error> {
+        let limit = self.limits.header_bytes;
+        (self.bytes.len() < self.file_len).then(|| {
+            let found = format!("a header of more than {limit} bytes");
+            self.malformed(field, self.position, found, "at most that (Limits::header_bytes)")
+        })
     }
 
     /// The next `N` bytes, as an array.
@@ -109,9 +110,10 @@ impl<'a> Cursor<'a> {
             return Err(self.malformed(field, offset, count, format_args!("at most {limit}")));
         }
         if count > (left / record) as u64 {
-            let most = left / record;
-            let expected = format_args!("at most {most}, for {left} bytes follow").to_string();
-            return Err(self.malformed(field, offset, count, expected));
+            return Err(self.too_long(field).unwrap_or_else(|| {
+                let expected = format!("at most {}, for {left} bytes follow", left / record);
+                self.malformed(field, offset, count, expected)
+            }));
         }
         Ok(count as usize)
     }
@@ -123,7 +125,7 @@ impl<'a> Cursor<'a> {
         let bytes = self.take(len, field)?;
         std::str::from_utf8(bytes).map_err(|error| {
             let bad = error.valid_up_to();
-            let found = format_args!("byte {:#04x}", bytes[bad]).to_string();
+            let found = format!("byte {:#04x}", bytes[bad]);
             self.malformed(field, start + bad, found, "UTF-8")
         })
     }

@@ -3,8 +3,8 @@
 /// Bounds on what a header may hold. The defaults are well above every published model's.
 ///
 /// Memory follows the bytes that are there whatever the limits: a count is never trusted before
-/// the bytes it promises have been seen. The header of a file within the default limits takes at
-/// most about eight times its own size in memory.
+/// the bytes it promises have been seen. A header takes at most sixteen times its own size in
+/// memory while it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the whole header: metadata and tensor records. Default: 128 MiB (the largest

@@ -18,7 +18,7 @@ pub(super) const SMALLEST_PAIR: usize = 8 + 4 + 1;
 pub struct Metadata {
     entries: Vec<Entry>,
     /// Numbers of the entries, sorted by key.
-    by_key: Vec<u32>,
+    by_key: Vec<usize>,
     source: Source,
 }
 
@@ -38,15 +38,14 @@ impl Metadata {
             let value = read_value(cursor, Quoted(key))?;
             entries.push(Entry { key: key.to_owned(), value, offset });
         }
-        let key = |&i: &u32| entries[i as usize].key.as_str();
+        let key = |&i: &usize| entries[i].key.as_str();
         // Stable: of two equal keys the first one in the file comes first.
-        let mut by_key: Vec<u32> = (0..entries.len() as u32).collect();
+        let mut by_key: Vec<usize> = (0..entries.len()).collect();
         by_key.sort_by(|a, b| key(a).cmp(key(b)));
         if let Some(pair) = by_key.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
-            let (first, again) = (&entries[pair[0] as usize], &entries[pair[1] as usize]);
-            let field = format_args!("metadata key {}", pair[1]).to_string();
-            let found = format_args!("{} again, after byte {}", Quoted(&first.key), first.offset)
-                .to_string();
+            let (first, again) = (&entries[pair[0]], &entries[pair[1]]);
+            let field = format!("metadata key {}", pair[1]);
+            let found = format!("{} again, after byte {}", Quoted(&first.key), first.offset);
             return Err(cursor.malformed(field, again.offset, found, "unique keys"));
         }
         Ok(Metadata { entries, by_key, source: cursor.source.clone() })
@@ -73,9 +72,8 @@ impl Metadata {
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
-        let found =
-            self.by_key.binary_search_by(|&i| self.entries[i as usize].key.as_str().cmp(key));
-        found.ok().map(|at| &self.entries[self.by_key[at] as usize])
+        let found = self.by_key.binary_search_by(|&i| self.entries[i].key.as_str().cmp(key));
+        found.ok().map(|at| &self.entries[self.by_key[at]])
     }
 
     /// The error that `key` is not there, for callers that cannot do without it.

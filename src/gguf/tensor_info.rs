@@ -41,7 +41,7 @@ pub(super) struct TensorTable {
     /// In the order of the file. Until [`place`](Self::place), offsets count from the data section.
     pub tensors: Vec<TensorInfo>,
     /// Numbers of the tensors, sorted by name.
-    by_name: Vec<u32>,
+    by_name: Vec<usize>,
     /// Where the offset of each tensor is written, for messages.
     offset_fields: Vec<usize>,
 }
@@ -55,15 +55,14 @@ impl TensorTable {
             table.tensors.push(read_record(cursor, i)?);
             table.offset_fields.push(cursor.position() - size_of::<u64>());
         }
-        let name = |&i: &u32| table.tensors[i as usize].name.as_str();
-        let mut by_name: Vec<u32> = (0..count as u32).collect();
+        let name = |&i: &usize| table.tensors[i].name.as_str();
+        let mut by_name: Vec<usize> = (0..count).collect();
         by_name.sort_by(|a, b| name(a).cmp(name(b)));
         if let Some(pair) = by_name.windows(2).find(|pair| name(&pair[0]) == name(&pair[1])) {
-            let (first, again) = (pair[0] as usize, pair[1] as usize);
-            let field = format_args!("name of tensor {again}").to_string();
+            let (first, again) = (pair[0], pair[1]);
+            let field = format!("name of tensor {again}");
             let quoted = Quoted(name(&pair[0]));
-            let found =
-                format_args!("{quoted} again, after byte {}", name_fields[first]).to_string();
+            let found = format!("{quoted} again, after byte {}", name_fields[first]);
             return Err(cursor.malformed(field, name_fields[again], found, "unique names"));
         }
         table.by_name = by_name;
@@ -71,9 +70,8 @@ impl TensorTable {
     }
 
     pub fn find(&self, name: &str) -> Option<&TensorInfo> {
-        let found =
-            self.by_name.binary_search_by(|&i| self.tensors[i as usize].name.as_str().cmp(name));
-        found.ok().map(|at| &self.tensors[self.by_name[at] as usize])
+        let found = self.by_name.binary_search_by(|&i| self.tensors[i].name.as_str().cmp(name));
+        found.ok().map(|at| &self.tensors[self.by_name[at]])
     }
 
     /// Turns offsets from the data section into offsets in the file, and checks that they are
@@ -93,7 +91,7 @@ impl TensorTable {
                 return Err(misplaced(cursor, tensor, field_at, tensor.offset, expected));
             };
             if !tensor.offset.is_multiple_of(alignment) {
-                let expected = format_args!("a multiple of the alignment, {alignment}").to_string();
+                let expected = format!("a multiple of the alignment, {alignment}");
                 return Err(misplaced(cursor, tensor, field_at, tensor.offset, &expected));
             }
             if end > file_len {
@@ -104,10 +102,10 @@ impl TensorTable {
             }
             tensor.offset += data;
         }
-        let mut by_offset: Vec<u32> = (0..self.tensors.len() as u32).collect();
-        by_offset.sort_by_key(|&i| self.tensors[i as usize].offset);
+        let mut by_offset: Vec<usize> = (0..self.tensors.len()).collect();
+        by_offset.sort_by_key(|&i| self.tensors[i].offset);
         for pair in by_offset.windows(2) {
-            let [before, after] = [pair[0] as usize, pair[1] as usize];
+            let [before, after] = [pair[0], pair[1]];
             let (first, second) = (&self.tensors[before], &self.tensors[after]);
             if first.offset + first.size > second.offset {
                 let found = second.offset - data;
@@ -143,7 +141,7 @@ fn read_record(cursor: &mut Cursor<'_>, i: usize) -> Result<TensorInfo, Error> {
     let count_at = cursor.position();
     let count = cursor.u32(&format_args!("dimension count of tensor {quoted}"))?;
     if !(1..=Dims::MAX as u32).contains(&count) {
-        let field = format_args!("dimension count of tensor {quoted}").to_string();
+        let field = format!("dimension count of tensor {quoted}");
         return Err(cursor.malformed(field, count_at, count, "1 to 4"));
     }
     let count = count as usize;

@@ -198,7 +198,7 @@ pub(super) fn read_value(cursor: &mut Cursor<'_>, key: Quoted<'_>) -> Result<Val
         }
         type_id::ARRAY => Value::Array(read_array(cursor, key)?),
         _ => {
-            let field = format_args!("type of {key}").to_string();
+            let field = format!("type of {key}");
             return Err(cursor.malformed(field, offset, type_id, "a value type, 0 to 12"));
         }
     })
@@ -213,7 +213,7 @@ fn read_array(cursor: &mut Cursor<'_>, key: Quoted<'_>) -> Result<Array, Error> 
         type_id::U32 | type_id::I32 | type_id::F32 => 4,
         type_id::U64 | type_id::I64 | type_id::F64 | type_id::STRING => 8,
         _ => {
-            let field = format_args!("element type of {key}").to_string();
+            let field = format!("element type of {key}");
             let found = match element {
                 type_id::ARRAY => "an array of arrays".to_string(),
                 _ => element.to_string(),
