@@ -1,2 +1,7 @@
 //! The `quintile` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quintile::cli::main(std::env::args_os())
+}

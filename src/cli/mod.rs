@@ -1,1 +1,111 @@
-//! Filled in by the following commits.
+//! The command line: `quintile --help`.
+//!
+//! Text and data go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (one line says why and
+//! what to do), 2 wrong usage, 130 interrupted. A closed pipe ends a command quietly.
+
+mod bench;
+mod inspect;
+mod isa;
+mod output;
+mod perplexity;
+mod run;
+mod setup;
+mod tokenize;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  quintile run -m model.gguf -p 'Once upon a time'
+  quintile run -m model.gguf -f prompt.txt -n 200 --temp 0 --json
+  quintile inspect model.gguf --tensors
+  quintile perplexity -m model.gguf -f text.txt
+  quintile bench -m model.gguf -p 512 -n 64 -t 2
+
+Text and data go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
+130 interrupted.";
+
+/// Runs quantised transformers from GGUF files, with the same bits on every CPU.
+#[derive(Parser)]
+#[command(name = "quintile", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Continue a prompt: streams the continuation to stdout
+    Run(run::Args),
+    /// Show what a file holds: metadata and tensors
+    Inspect(inspect::Args),
+    /// Turn text into a JSON list of token ids
+    Tokenize(tokenize::Args),
+    /// Turn token ids back into text
+    Detokenize(tokenize::DetokenizeArgs),
+    /// Measure how well a model predicts a text
+    Perplexity(perplexity::Args),
+    /// Time prefill and decoding, with llama-bench's test names and JSON fields
+    Bench(bench::Args),
+    /// Show what this CPU can do, and which kernels are chosen
+    Isa(isa::Args),
+}
+
+/// Runs the command that the arguments name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args.into_iter().map(spell_out)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap knows which stream and code they take. A closed pipe
+            // is no concern here either.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Tokenize(args) => tokenize::run(&args),
+        Command::Detokenize(args) => tokenize::detokenize(&args),
+        Command::Perplexity(args) => perplexity::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Isa(args) => isa::run(&args),
+    };
+    match result {
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => ExitCode::from(130),
+        Err(Failure::Failed(message)) => {
+            output::status(format_args!("error: {message}"));
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            output::status(format_args!("error: {message}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The options of several letters behind one dash, which other engines' users know.
+fn spell_out(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some("-ctk") => "--cache-type-k".into(),
+        Some("-ctv") => "--cache-type-v".into(),
+        _ => arg,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_of_the_options_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,181 @@
+//! What several commands begin with: the file, the text, the threads, the kernels.
+
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::gguf::{Gguf, OpenOptions};
+use crate::isa::{Isa, Level};
+use crate::model::tokenizer::{Tokenizer, Vocab};
+use crate::model::{CacheType, Model, Pool, SessionOptions, system};
+
+use super::output::{Failure, status};
+
+/// Options of every command that computes.
+#[derive(clap::Args)]
+pub struct Compute {
+    /// Threads [default: the physical cores that this process may use]
+    #[arg(short, long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Force the kernels of a level: scalar, generic, avx2, avx2-asm, neon
+    #[arg(long, value_name = "LEVEL")]
+    pub isa: Option<Level>,
+}
+
+/// Options of every command that runs a model.
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// The GGUF file
+    #[arg(short, long, value_name = "FILE")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub compute: Compute,
+    /// Tokens that are computed together at most
+    #[arg(short, long, value_name = "N", default_value = "512")]
+    pub batch: NonZeroUsize,
+    /// Cache keys as f16 or f32 (also -ctk)
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    cache_type_k: CacheType,
+    /// Cache values as f16 or f32 (also -ctv); the same as the keys
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    cache_type_v: CacheType,
+    /// Read the file into memory instead of mapping it
+    #[arg(long)]
+    no_mmap: bool,
+}
+
+/// A text from the command line, a file, or stdin.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct TextArgs {
+    /// The text; `-` reads it from stdin
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: Option<String>,
+    /// Read the text from a file
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl TextArgs {
+    /// The text.
+    pub fn read(&self) -> Result<String, Failure> {
+        match (&self.prompt, &self.file) {
+            (Some(text), _) if text == "-" => read_stdin(),
+            (Some(text), _) => Ok(text.clone()),
+            (None, Some(path)) => read_file(path),
+            (None, None) => Err(Failure::Usage("give a text with -p or -f".into())),
+        }
+    }
+}
+
+/// All of stdin, as text.
+pub fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|e| Failure::Failed(format!("cannot read stdin as UTF-8 text: {e}")))?;
+    Ok(text)
+}
+
+/// A file, as text.
+pub fn read_file(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| {
+        Failure::Failed(format!("{}: cannot read it as UTF-8 text: {e}", path.display()))
+    })
+}
+
+impl Compute {
+    /// The level asked for, or the best.
+    pub fn isa(&self) -> Result<Isa, Failure> {
+        self.isa.map_or_else(|| Ok(Isa::detect()), |level| Isa::force(level).map_err(Failure::of))
+    }
+
+    /// The threads asked for, or as many as suit the machine.
+    pub fn pool(&self) -> Result<Pool, Failure> {
+        let threads = self.threads.unwrap_or_else(system::default_threads);
+        Pool::new(threads).map_err(|e| {
+            Failure::Failed(format!("cannot start {threads} threads: {e}; choose fewer with -t"))
+        })
+    }
+}
+
+/// A model with what runs it.
+pub struct Loaded {
+    pub model: Model,
+    pub pool: Pool,
+    pub session: SessionOptions,
+    pub load_time: Duration,
+}
+
+impl ModelArgs {
+    /// Loads the model, and says on stderr what it will run on.
+    pub fn load(&self, context: Option<NonZeroUsize>) -> Result<Loaded, Failure> {
+        if self.cache_type_k != self.cache_type_v {
+            return Err(Failure::Usage(format!(
+                "keys are cached as {} and values as {}: give both options the same type",
+                self.cache_type_k, self.cache_type_v
+            )));
+        }
+        let isa = self.compute.isa()?;
+        let pool = self.compute.pool()?;
+        let start = Instant::now();
+        let file = open(&self.model, !self.no_mmap)?;
+        let model = Model::load(file, isa).map_err(Failure::of)?;
+        let session = SessionOptions {
+            context: context.map(NonZeroUsize::get),
+            cache: self.cache_type_k,
+            batch: self.batch.get(),
+        };
+        status(format_args!(
+            "{}: {}, {} threads, {} kernels",
+            self.model.display(),
+            model.config().architecture,
+            pool.threads(),
+            isa.level()
+        ));
+        Ok(Loaded { model, pool, session, load_time: start.elapsed() })
+    }
+}
+
+impl Loaded {
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
+        tokenizer(self.model.file())
+    }
+}
+
+/// Opens a file.
+pub fn open(path: &Path, mmap: bool) -> Result<Gguf, Failure> {
+    Gguf::open(path, &OpenOptions { mmap, ..OpenOptions::default() }).map_err(Failure::of)
+}
+
+/// The tokenizer that a file describes.
+pub fn tokenizer(file: &Gguf) -> Result<Tokenizer, Failure> {
+    let named = |error: &dyn std::fmt::Display| {
+        let path = file.path().map(|p| p.display().to_string()).unwrap_or_default();
+        let message = error.to_string();
+        let known = message.starts_with(&path);
+        Failure::Failed(if known { message } else { format!("{path}: {message}") })
+    };
+    let vocab = Vocab::from_gguf(file).map_err(|e| named(&e))?;
+    Tokenizer::new(vocab).map_err(|e| named(&e))
+}
+
+/// Set by SIGINT.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on, a first SIGINT makes [`interrupted`] true, and a second ends the process.
+pub fn watch_interrupts() -> Result<(), Failure> {
+    let handler = || {
+        if INTERRUPTED.swap(true, Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler).map_err(|e| Failure::Failed(format!("cannot watch SIGINT: {e}")))
+}
+
+/// Whether SIGINT has come.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Relaxed)
+}
