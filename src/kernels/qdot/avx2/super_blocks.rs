@@ -1,39 +1,15 @@
-//! AVX2: Q4_K, Q5_K and Q6_K by hand; the other formats are the definition's body, vectorised by the
-//! compiler.
+//! Q4_K, Q5_K and Q6_K.
 //!
 //! A sub-block of 32 weights times one column is `vpmaddubsw` (pairs of u8 × i8 summed in i16: no pair
-//! reaches 2¹⁵, see the bounds in the parent), `vpmaddwd` by the sub-block's scale, and `vpaddd`: three
+//! reaches 2¹⁵, see `bounds` in the operation's module), `vpmaddwd` by the sub-block's scale, and `vpaddd`: three
 //! operations beside one load, 24 a super-block and column. The weights are unpacked once for all columns.
 
 use core::arch::x86_64::*;
 
-use super::scalar::{dot_32, dot_256};
-use super::{RowDot, RowDots};
-use crate::formats::{
-    ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1,
-    BlockQ5K, BlockQ6K, BlockQ8_0, BlockQ8K,
-};
+use super::super::RowDot;
+use super::{activations, bsums};
+use crate::formats::{ActBlock, Block, BlockQ4K, BlockQ5K, BlockQ6K};
 use crate::kernels::arith::{Arith, Fast};
-
-/// The definition's body, compiled with the features of this level.
-macro_rules! compiled {
-    ($body:ident, $block:ty) => {{
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
-            $body::<Fast, $block>(row, x)
-        }
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
-            [
-                $body::<Fast, $block>(row, x[0]),
-                $body::<Fast, $block>(row, x[1]),
-                $body::<Fast, $block>(row, x[2]),
-                $body::<Fast, $block>(row, x[3]),
-            ]
-        }
-        RowDot { x1, x4 }
-    }};
-}
 
 /// A row from a function that forms the integer sums of one super-block.
 macro_rules! by_hand {
@@ -65,19 +41,9 @@ macro_rules! by_hand {
     }};
 }
 
-pub const ROW_DOTS: RowDots = RowDots {
-    q4_0: compiled!(dot_32, BlockQ4_0),
-    q4_1: compiled!(dot_32, BlockQ4_1),
-    q5_0: compiled!(dot_32, BlockQ5_0),
-    q5_1: compiled!(dot_32, BlockQ5_1),
-    q8_0: compiled!(dot_32, BlockQ8_0),
-    q2_k: compiled!(dot_256, BlockQ2K),
-    q3_k: compiled!(dot_256, BlockQ3K),
-    q4_k: by_hand!(BlockQ4K, q4_k),
-    q5_k: by_hand!(BlockQ5K, q5_k),
-    q6_k: by_hand!(BlockQ6K, q6_k),
-    q8_k: compiled!(dot_256, BlockQ8K),
-};
+pub const Q4_K: RowDot = by_hand!(BlockQ4K, q4_k);
+pub const Q5_K: RowDot = by_hand!(BlockQ5K, q5_k);
+pub const Q6_K: RowDot = by_hand!(BlockQ6K, q6_k);
 
 /// The integer sums of a super-block times `N` columns: the sum of the lanes of each vector.
 struct Sums<const N: usize> {
@@ -122,21 +88,6 @@ fn add_super_block_4(sums: Sums<4>, dx: __m128, acc: __m128) -> __m128 {
 fn lane_sums(v: [__m256i; 4]) -> __m128i {
     let pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
     _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs))
-}
-
-/// Sub-block `j` of a column.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn activations(x: &ActBlock, j: usize) -> __m256i {
-    // SAFETY: `j < 8`, so the 32 bytes lie in `qs`; `ActBlock` is aligned to 64.
-    unsafe { _mm256_load_si256(x.qs[32 * j..32 * (j + 1)].as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn bsums(x: &ActBlock) -> __m256i {
-    // SAFETY: `bsums` are 32 bytes, at offset 256 of a block aligned to 64.
-    unsafe { _mm256_load_si256(x.bsums.as_ptr().cast()) }
 }
 
 #[inline]
