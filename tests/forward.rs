@@ -1,0 +1,154 @@
+//! The forward pass: against PyTorch, against itself however the work is divided, and against the digests
+//! that every CPU must reproduce.
+#![cfg(feature = "driver")]
+
+use std::fmt::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use quintile::gguf::{Gguf, OpenOptions};
+use quintile::isa::Isa;
+use quintile::model::{CacheType, Model, Pool, Session, SessionOptions};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// One prompt of one tiny model, and what PyTorch computed for it: see `scripts/make_tiny_models.py`.
+struct Reference {
+    name: String,
+    file: PathBuf,
+    prompt: Vec<u32>,
+    first_row: usize,
+    logits: Vec<f32>,
+}
+
+fn references() -> Vec<Reference> {
+    let folder = Path::new("tests/data/tiny");
+    let index = std::fs::read_to_string(folder.join("index.json")).unwrap();
+    let index: Vec<Value> = serde_json::from_str(&index).unwrap();
+    let reference = |entry: &Value| {
+        let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+        let bytes = std::fs::read(folder.join(text("logits"))).unwrap();
+        Reference {
+            name: text("logits").replace(".logits.f32", ""),
+            file: folder.join(text("file")),
+            prompt: serde_json::from_value(entry["prompt"].clone()).unwrap(),
+            first_row: entry["first_row"].as_u64().unwrap() as usize,
+            logits: bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        }
+    };
+    index.iter().map(reference).collect()
+}
+
+/// The logits of every position from the reference's first row on.
+fn logits(r: &Reference, isa: Isa, threads: usize, batch: usize, cache: CacheType) -> Vec<f32> {
+    let model = Model::load(Gguf::open(&r.file, &OpenOptions::default()).unwrap(), isa).unwrap();
+    let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    let options = SessionOptions { context: Some(r.prompt.len()), cache, batch };
+    let mut session = Session::new(&model, &pool, &options).unwrap();
+    let mut out = Vec::new();
+    let each = |_, logits: &mut [f32]| out.extend_from_slice(logits);
+    session.forward_each(&r.prompt, r.first_row..r.prompt.len(), each).unwrap();
+    out
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    // A NaN is a NaN, whatever its payload.
+    x.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
+}
+
+#[test]
+fn logits_agree_with_pytorch() {
+    for r in references() {
+        for (cache, tolerance) in [(CacheType::F32, 1e-4), (CacheType::F16, 2e-3)] {
+            let got = logits(&r, Isa::detect(), 2, 512, cache);
+            assert_eq!(got.len(), r.logits.len(), "{}", r.name);
+            let largest = r.logits.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let worst = got.iter().zip(&r.logits).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            eprintln!("{} {cache}: off by {:.2e} of the largest", r.name, worst / largest);
+            assert!(worst <= tolerance * largest, "{} {cache}: {worst} of {largest}", r.name);
+        }
+    }
+}
+
+#[test]
+fn logits_have_the_same_bits_for_any_threads_batches_and_isa() {
+    for r in references() {
+        let want = bits(&logits(&r, Isa::detect(), 1, 512, CacheType::F16));
+        for isa in Isa::available() {
+            for threads in [1, 2, 3, 7] {
+                for batch in [1, 7, 512] {
+                    // Every division at the detected level; two of them at each of the others.
+                    let all = isa == Isa::detect();
+                    if !all && (threads, batch) != (2, 7) && (threads, batch) != (3, 512) {
+                        continue;
+                    }
+                    let got = bits(&logits(&r, isa, threads, batch, CacheType::F16));
+                    let level = isa.level();
+                    assert!(got == want, "{}: {level}, {threads} threads, batch {batch}", r.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_that_forgets_positions_goes_on_as_if_they_had_never_been() {
+    let r = &references()[0];
+    let model = Model::load(Gguf::open(&r.file, &OpenOptions::default()).unwrap(), Isa::detect());
+    let model = model.unwrap();
+    let pool = Pool::new(NonZeroUsize::MIN).unwrap();
+    let mut session = Session::new(&model, &pool, &SessionOptions::default()).unwrap();
+    session.forward(&r.prompt[..20]).unwrap();
+    let want = bits(session.logits());
+    session.forward(&r.prompt[20..]).unwrap();
+    session.truncate(15);
+    session.forward(&r.prompt[15..20]).unwrap();
+    assert_eq!(bits(session.logits()), want);
+}
+
+#[test]
+fn tokens_beyond_the_context_or_the_vocabulary_are_refused_and_change_nothing() {
+    let r = &references()[0];
+    let model = Model::load(Gguf::open(&r.file, &OpenOptions::default()).unwrap(), Isa::detect());
+    let model = model.unwrap();
+    let pool = Pool::new(NonZeroUsize::MIN).unwrap();
+    let options = SessionOptions { context: Some(10), ..SessionOptions::default() };
+    let mut session = Session::new(&model, &pool, &options).unwrap();
+    session.forward(&r.prompt[..8]).unwrap();
+    let error = session.forward(&r.prompt[..3]).unwrap_err().to_string();
+    assert!(error.contains("3 tokens after 8 do not fit a context of 10"), "{error}");
+    let error = session.forward(&[9, 320]).unwrap_err().to_string();
+    assert!(error.contains("token 320 is outside the vocabulary of 320"), "{error}");
+    assert_eq!(session.position(), 8);
+    let options = SessionOptions { context: Some(usize::MAX), ..SessionOptions::default() };
+    let error = Session::new(&model, &pool, &options).err().unwrap().to_string();
+    assert!(error.contains("context"), "{error}");
+}
+
+/// The digests in `tests/data/digests.txt`: `QUINTILE_WRITE_DIGESTS=1 cargo test --test forward digests` writes
+/// the file anew, after a change of the contract's version.
+#[test]
+fn digests_of_the_logits_are_those_of_every_other_cpu() {
+    let path = "tests/data/digests.txt";
+    for isa in Isa::available() {
+        let mut digests = String::new();
+        for r in references() {
+            for cache in CacheType::ALL {
+                let mut hash = Sha256::new();
+                for bits in bits(&logits(&r, isa, 2, 512, cache)) {
+                    hash.update(bits.to_le_bytes());
+                }
+                let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+                    write!(hex, "{byte:02x}").unwrap();
+                    hex
+                });
+                writeln!(digests, "{} f32 {cache} {hex}", r.name).unwrap();
+            }
+        }
+        if std::env::var_os("QUINTILE_WRITE_DIGESTS").is_some() && isa == Isa::SCALAR {
+            std::fs::write(path, &digests).unwrap();
+        }
+        let want = std::fs::read_to_string(path).unwrap();
+        assert_eq!(digests, want, "at {}", isa.level());
+    }
+}
