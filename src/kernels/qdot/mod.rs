@@ -15,15 +15,17 @@
 //! acc = fma(-(dmin·dx), msum, acc)              for formats with minimums (Q2_K, Q4_K, Q5_K)
 //! ```
 //!
-//! **Formats of 32** (activations [`ActScale::Per32`](crate::formats::ActScale)). Eight consecutive blocks are a group; absent blocks of
-//! a short last group count as +0:
+//! **Formats of 32** (activations [`ActScale::Per32`](crate::formats::ActScale)). Eight virtual lanes, from +0; block `b` belongs to
+//! lane `b mod 8`, and each lane takes its blocks in order:
 //!
 //! ```text
-//! p[b] = (d[b]·dx[b]) · isum[b]                 isum[b] = Σ_{i in b} w[i]·x[i], exact in i32
-//! t    = ((p0+p1)+(p2+p3)) + ((p4+p5)+(p6+p7))
-//! acc  = acc + t                                for each group in order, from acc = +0; then,
-//! acc  = acc + u                                for Q4_1 and Q5_1: u from (m[b]·dx[b]) · Σ x[i] as t from p
+//! lane = fma(d·dx, isum, lane)                  isum = Σ w[i]·x[i], exact in i32; then,
+//! lane = fma(m·dx, xsum, lane)                  for Q4_1 and Q5_1: xsum = Σ x[i]
 //! ```
+//!
+//! Lanes without a block are left alone. The result is `((l0+l1)+(l2+l3)) + ((l4+l5)+(l6+l7))`. A row-wise kernel holds
+//! the lanes in one register; one with interleaved rows takes the blocks of lane 0, then those of lane 1, and
+//! so on, and holds one lane of each row at a time. `benches/block32_order.rs` compares this with other orders.
 //!
 //! The sums are exact, so any order of the integer work serves; the order of the few f32 operations is
 //! fixed, and the same for one column and four. A scale of NaN or infinity propagates.

@@ -58,28 +58,20 @@ pub fn dot_256<A: Arith, B: Integers256>(row: &[u8], x: &[ActBlock]) -> f32 {
 /// A row of blocks of 32.
 #[inline(always)]
 pub fn dot_32<A: Arith, B: Integers32>(row: &[u8], x: &[ActBlock]) -> f32 {
-    let mut acc = 0.0;
-    for (group, x) in B::slice(row).chunks(SUPER_BLOCK / BLOCK_32).zip(x) {
-        let (mut p, mut u) = ([0.0; 8], [0.0; 8]);
-        for (b, w) in group.iter().enumerate() {
+    let mut lanes = [0.0; SUPER_BLOCK / BLOCK_32];
+    for (group, x) in B::slice(row).chunks(lanes.len()).zip(x) {
+        for (b, (lane, w)) in lanes.iter_mut().zip(group).enumerate() {
             let w = w.integers();
             let isum = dot_i8(&w.quants, &x.qs[BLOCK_32 * b..BLOCK_32 * (b + 1)]);
-            let xsum = i32::from(x.bsums[2 * b]) + i32::from(x.bsums[2 * b + 1]);
-            p[b] = w.d * x.d[b] * isum as f32;
-            u[b] = w.m * x.d[b] * xsum as f32;
-        }
-        acc += tree(p);
-        if B::HAS_MINS {
-            acc += tree(u);
+            *lane = A::fma(w.d * x.d[b], isum as f32, *lane);
+            if B::HAS_MINS {
+                let xsum = i32::from(x.bsums[2 * b]) + i32::from(x.bsums[2 * b + 1]);
+                *lane = A::fma(w.m * x.d[b], xsum as f32, *lane);
+            }
         }
     }
-    acc
-}
-
-/// The sum of eight, in pairs of neighbours.
-#[inline(always)]
-pub fn tree(p: [f32; 8]) -> f32 {
-    ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]))
+    let [l0, l1, l2, l3, l4, l5, l6, l7] = lanes;
+    ((l0 + l1) + (l2 + l3)) + ((l4 + l5) + (l6 + l7))
 }
 
 #[inline(always)]

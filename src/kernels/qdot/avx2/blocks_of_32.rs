@@ -1,9 +1,9 @@
 //! Formats with one scale per 32 values, a group of eight blocks at a time.
 //!
 //! A block times one column is `vpmaddubsw`, and `vpmaddwd` by ones: eight partial sums. Those of the eight
-//! blocks of a group are added across by three levels of `vphaddd` into one register, a lane a block, where the
-//! scales are multiplied eight at a time; the contract's tree of pairs is `vhaddps` of that. So no step
-//! waits for the block before.
+//! blocks of a group are added across by three levels of `vphaddd` into one register, a lane a block: the
+//! contract's eight lanes. There the scales are multiplied and the sums accumulated eight at a time, so one
+//! dependent `vfmadd` serves 256 values.
 
 use core::arch::x86_64::*;
 
@@ -52,19 +52,22 @@ macro_rules! rows {
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
-            let mut acc = [0.0];
+            let mut lanes = _mm256_setzero_ps();
             for (blocks, x) in <$block>::slice(row).chunks(GROUP).zip(x) {
-                add_group(&group(blocks), $quants, [x], &mut acc);
+                lanes = add_group(&group(blocks), $quants, x, lanes);
             }
-            acc[0]
+            fold(lanes)
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
-            let mut acc = [0.0; 4];
+            let mut lanes = [_mm256_setzero_ps(); 4];
             for (i, blocks) in <$block>::slice(row).chunks(GROUP).enumerate() {
-                add_group(&group(blocks), $quants, x.map(|x| &x[i]), &mut acc);
+                let group = group(blocks);
+                for (lanes, x) in lanes.iter_mut().zip(x) {
+                    *lanes = add_group(&group, $quants, &x[i], *lanes);
+                }
             }
-            acc
+            [fold(lanes[0]), fold(lanes[1]), fold(lanes[2]), fold(lanes[3])]
         }
         RowDot { x1, x4 }
     }};
@@ -76,25 +79,34 @@ pub const Q5_0: RowDot = rows!(BlockQ5_0, q5_0, Unsigned { offset_log2: Some(4) 
 pub const Q5_1: RowDot = rows!(BlockQ5_1, q5_1, Unsigned { offset_log2: None }, min: Some(|w| w.m));
 pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Signed, min: None);
 
-/// Adds a group of a row, times its place in each of `N` columns.
+/// Adds a group of a row, times its place in a column, to the lanes of that column.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_group<const N: usize>(group: &Group, quants: Quants, x: [&ActBlock; N], acc: &mut [f32; N]) {
-    for (acc, x) in acc.iter_mut().zip(x) {
-        let sums: [__m256i; GROUP] =
-            core::array::from_fn(|b| block_sums(group.quants[b], quants, x, b));
-        let mut isum = across(sums);
-        let xsum = _mm256_madd_epi16(bsums(x), _mm256_set1_epi16(1));
-        if let Unsigned { offset_log2: Some(n) } = quants {
-            isum = _mm256_sub_epi32(isum, _mm256_sll_epi32(xsum, _mm_cvtsi32_si128(n)));
-        }
-        // SAFETY: `d` holds eight f32, at offset 288 of a block aligned to 64.
-        let dx = unsafe { _mm256_load_ps(x.d.as_ptr()) };
-        *acc += tree(group, _mm256_mul_ps(_mm256_mul_ps(group.d, dx), _mm256_cvtepi32_ps(isum)));
-        if let Some(m) = group.m {
-            *acc += tree(group, _mm256_mul_ps(_mm256_mul_ps(m, dx), _mm256_cvtepi32_ps(xsum)));
-        }
+fn add_group(group: &Group, quants: Quants, x: &ActBlock, lanes: __m256) -> __m256 {
+    let sums: [__m256i; GROUP] =
+        core::array::from_fn(|b| block_sums(group.quants[b], quants, x, b));
+    let mut isum = across(sums);
+    let xsum = _mm256_madd_epi16(bsums(x), _mm256_set1_epi16(1));
+    if let Unsigned { offset_log2: Some(n) } = quants {
+        isum = _mm256_sub_epi32(isum, _mm256_sll_epi32(xsum, _mm_cvtsi32_si128(n)));
     }
+    // SAFETY: `d` holds eight f32, at offset 288 of a block aligned to 64.
+    let dx = unsafe { _mm256_load_ps(x.d.as_ptr()) };
+    let mut sum = _mm256_fmadd_ps(_mm256_mul_ps(group.d, dx), _mm256_cvtepi32_ps(isum), lanes);
+    if let Some(m) = group.m {
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(m, dx), _mm256_cvtepi32_ps(xsum), sum);
+    }
+    _mm256_blendv_ps(lanes, sum, group.present)
+}
+
+/// The contract's sum of the eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold(lanes: __m256) -> f32 {
+    let pairs = _mm256_hadd_ps(lanes, lanes);
+    let fours = _mm256_hadd_ps(pairs, pairs);
+    let sum = _mm_add_ss(_mm256_castps256_ps128(fours), _mm256_extractf128_ps::<1>(fours));
+    _mm_cvtss_f32(sum)
 }
 
 /// Partial sums of the products of block `b`.
@@ -121,17 +133,6 @@ fn across(v: [__m256i; GROUP]) -> __m256i {
         _mm256_permute2x128_si256::<0x20>(low, high),
         _mm256_permute2x128_si256::<0x31>(low, high),
     )
-}
-
-/// The contract's sum of eight, absent ones +0.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn tree(group: &Group, p: __m256) -> f32 {
-    let p = _mm256_and_ps(p, group.present);
-    let pairs = _mm256_hadd_ps(p, p);
-    let fours = _mm256_hadd_ps(pairs, pairs);
-    let sum = _mm_add_ss(_mm256_castps256_ps128(fours), _mm256_extractf128_ps::<1>(fours));
-    _mm_cvtss_f32(sum)
 }
 
 /// Eight f16.
