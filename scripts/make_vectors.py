@@ -48,17 +48,18 @@ LAYOUTS = {
     "Q2_K": [("scales", "u1", 16), ("qs", "u1", 64), ("d", "<f2"), ("dmin", "<f2")],
     "Q3_K": [("hmask", "u1", 32), ("qs", "u1", 64), ("scales", "u1", 12), ("d", "<f2")],
     "Q4_K": [("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qs", "u1", 128)],
-    "Q5_K": [("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qh", "u1", 32), ("qs", "u1", 128)],
+    "Q5_K": [("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qh", "u1", 32),
+             ("qs", "u1", 128)],
     "Q6_K": [("ql", "u1", 128), ("qh", "u1", 64), ("scales", "u1", 16), ("d", "<f2")],
     "Q8_K": [("d", "<f4"), ("qs", "u1", 256), ("bsums", "u1", 32)],
 }
 
-# Blocks of a vector of random bits. The formats that no model at hand uses get more.
-RANDOM_BLOCKS = {name: 32 if name in ("Q2_K", "Q3_K") else 8 for name in LAYOUTS} | {
-    name: 64 for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
-}
-# There already, from elsewhere.
-RANDOM_BLOCKS.pop("Q5_K")
+# Blocks in a vector of random bits: more for Q2_K and Q3_K, which have no vector from a model.
+# That of Q5_K came from elsewhere.
+RANDOM_BLOCKS = {
+    "Q4_0": 64, "Q4_1": 64, "Q5_0": 64, "Q5_1": 64, "Q8_0": 64,
+    "Q2_K": 32, "Q3_K": 32, "Q4_K": 8, "Q6_K": 8, "Q8_K": 8,
+}  # fmt: skip
 
 # Zeros; subnormals: the smallest, the largest; the smallest normal; 1, -1, a third; the largest;
 # infinities; a quiet and a signalling NaN.
@@ -69,7 +70,10 @@ BF16_EDGES = [0x0000, 0x8000, 0x0001, 0x8001, 0x007F, 0x807F, 0x0080, 0x3F80, 0x
 F32_EDGES = [0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000,
              0x3F800000, 0xBF800000, 0x3EAAAAAB, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000,
              0x7FC00000, 0x7F800001]  # fmt: skip
-EDGES = {"<f2": np.array(F16_EDGES, "<u2").view("<f2"), "<f4": np.array(F32_EDGES, "<u4").view("<f4")}
+EDGES = {
+    "<f2": np.array(F16_EDGES, "<u2").view("<f2"),
+    "<f4": np.array(F32_EDGES, "<u4").view("<f4"),
+}
 
 
 def generator(name):
@@ -135,8 +139,9 @@ def vectors():
         name = f"{type_name.lower()}_edges"
         source = "16 edge-case scales with integer fields of zeros, of ones and of random bits"
         yield name, type_name, edges(type_name, name), source
-    for type_name, bits, word in (("F16", F16_EDGES, "<u2"), ("BF16", BF16_EDGES, "<u2"), ("F32", F32_EDGES, "<u4")):
-        source = "zeros, subnormals, the smallest normal, 1, -1, a third, the largest, infinities, NaNs"
+    plain = (("F16", F16_EDGES, "<u2"), ("BF16", BF16_EDGES, "<u2"), ("F32", F32_EDGES, "<u4"))
+    for type_name, bits, word in plain:
+        source = "zeros, subnormals, a smallest normal, 1, -1, a third, the largest, infinities, NaNs"
         yield f"{type_name.lower()}_edges", type_name, np.array(bits, word), source
 
 

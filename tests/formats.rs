@@ -218,7 +218,7 @@ mod tensor {
     /// Two ways to see the vector as a tensor: a matrix of up to four rows, and three dimensions.
     fn shapes(format: Format, values: usize) -> [Vec<usize>; 2] {
         let blocks = values / format.block_len();
-        let rows = (1..=4).rev().find(|rows| blocks % rows == 0).unwrap();
+        let rows = (1..=4).rev().find(|&rows| blocks.is_multiple_of(rows)).unwrap();
         let matrix = vec![values / rows, rows];
         [matrix, vec![format.block_len(), blocks / rows, rows]]
     }

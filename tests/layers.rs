@@ -58,11 +58,11 @@ fn crate_paths(source: &str) -> Vec<(usize, &str)> {
             continue;
         }
         let mut depth = 0;
-        for at in i + 3..tokens.len() {
-            match text(at) {
+        for (at, &token) in tokens.iter().enumerate().skip(i + 3) {
+            match token.1 {
                 "{" => depth += 1,
                 "}" => depth -= 1,
-                _ if depth == 1 && matches!(text(at - 1), "{" | ",") => found.push(tokens[at]),
+                _ if depth == 1 && matches!(text(at - 1), "{" | ",") => found.push(token),
                 _ => {}
             }
             if depth == 0 {
