@@ -8,7 +8,7 @@ use crate::formats::Format;
 use crate::model::{Session, system};
 
 use super::output::{self, Failure, line, progress};
-use super::setup::{Loaded, ModelArgs, interrupted, watch_interrupts};
+use super::setup::{Loaded, ModelArgs};
 
 /// Options of `bench`.
 #[derive(clap::Args)]
@@ -63,9 +63,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let context = std::num::NonZeroUsize::new(longest)
         .ok_or_else(|| Failure::Usage("nothing to do: both -p and -n are 0".into()))?;
     let loaded = args.model.load(Some(context))?;
-    let mut session =
-        Session::new(&loaded.model, &loaded.pool, &loaded.session).map_err(Failure::of)?;
-    watch_interrupts()?;
+    let mut session = loaded.session()?;
     let mut results = Vec::new();
     for (n_prompt, n_gen) in [(args.n_prompt, 0), (0, args.n_gen)] {
         if n_prompt + n_gen > 0 {
@@ -98,11 +96,8 @@ fn measure(
         let start = Instant::now();
         let steps = if n_gen == 0 { tokens.len() } else { 1 };
         for step in tokens.chunks(steps) {
-            session.forward(step).map_err(Failure::of)?;
+            session.forward(step)?;
             std::hint::black_box(session.logits());
-            if interrupted() {
-                return Err(Failure::Interrupted);
-            }
         }
         if repetition > 0 {
             samples.ns.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::gguf::{Array, Gguf, TensorInfo, Value};
 
 use super::output::{self, Failure, bytes, line};
-use super::setup::open;
+use super::setup::{Compute, open};
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
@@ -16,6 +16,8 @@ use super::setup::open;
 pub struct Args {
     /// The GGUF file
     file: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
     /// Print JSON, with every array whole
     #[arg(long)]
     json: bool,
@@ -25,6 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    args.compute.isa()?;
     let file = open(&args.file, true)?;
     if args.json {
         output::json(&as_json(&file, args.tensors))
@@ -66,14 +69,15 @@ fn as_text(file: &Gguf, tensors: bool) -> Result<(), Failure> {
     }
     line("")?;
     for (key, value) in file.metadata().iter() {
-        line(format_args!("{key} = {}", short(value)))?;
+        line(format_args!("{} = {}", key.escape_debug(), short(value)))?;
     }
     if tensors {
         line("")?;
         for t in file.tensors() {
             let dims = format!("{:?}", &t.dims[..]);
             let note = if t.format.is_some() { "" } else { "  (cannot be computed with)" };
-            let (name, ty) = (&t.name, t.type_name());
+            // Escaped: a hostile file must not drive the terminal.
+            let (name, ty) = (t.name.escape_debug().to_string(), t.type_name());
             line(format_args!(
                 "{name:40} {ty:8} {dims:22} at {:12} {:12} bytes{note}",
                 t.offset, t.size

@@ -4,25 +4,23 @@ use crate::isa::{Features, Isa, Level};
 use crate::model::system;
 
 use super::output::{Failure, line};
+use super::setup::Compute;
 
-/// Shows the features found, the levels supported, and the level chosen
+/// Options of `isa`.
 #[derive(clap::Args)]
+#[command(after_help = "Example: quintile isa --isa scalar")]
 pub struct Args {
-    /// Choose a level, as the other commands would
-    #[arg(long, value_name = "LEVEL")]
-    isa: Option<Level>,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let chosen = match args.isa {
-        Some(level) => Isa::force(level).map_err(Failure::of)?,
-        None => Isa::detect(),
-    };
+    let chosen = args.compute.isa()?;
     line(format_args!("cpu       {}", system::cpu_name().unwrap_or_else(|| "unknown".into())))?;
-    line(format_args!("threads   {}", system::default_threads()))?;
+    line(format_args!("threads   {}", args.compute.threads()))?;
     let features = Features::get();
     for (name, found) in features.list() {
-        line(format_args!("feature   {name:24} {}", if found(&features) { "yes" } else { "no" }))?;
+        line(format_args!("feature   {name:24} {}", if found { "yes" } else { "no" }))?;
     }
     for level in Level::ALL {
         let state = match Isa::force(level) {

@@ -58,7 +58,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args.into_iter().map(spell_out)) {
+    let cli = match Cli::try_parse_from(spell_out(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors: clap knows which stream and code they take. A closed pipe
@@ -90,13 +90,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The options of several letters behind one dash, which other engines' users know.
-fn spell_out(arg: OsString) -> OsString {
-    match arg.to_str() {
-        Some("-ctk") => "--cache-type-k".into(),
-        Some("-ctv") => "--cache-type-v".into(),
-        _ => arg,
+/// Spells out the options of several letters behind one dash, which users of other engines know; but not
+/// where they are the text of an option.
+fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    for arg in args {
+        let is_text = out.last().is_some_and(|last| {
+            ["-p", "--prompt", "--stop", "-f", "--file", "--"].iter().any(|option| last == option)
+        });
+        let spelled = arg.to_str().filter(|_| !is_text).and_then(|arg| {
+            [("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")].iter().find_map(
+                |(short, long)| {
+                    let rest = arg.strip_prefix(short)?;
+                    (rest.is_empty() || rest.starts_with('=')).then(|| format!("{long}{rest}"))
+                },
+            )
+        });
+        out.push(spelled.map_or(arg, OsString::from));
     }
+    out
 }
 
 #[cfg(test)]
@@ -107,5 +119,12 @@ mod tests {
     #[test]
     fn the_definitions_of_the_options_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn short_names_of_cache_types_are_spelled_out_but_not_inside_a_prompt() {
+        let args = ["run", "-ctk", "f32", "-ctv=f32", "-p", "-ctk"].map(OsString::from);
+        let want = ["run", "--cache-type-k", "f32", "--cache-type-v=f32", "-p", "-ctk"];
+        assert_eq!(spell_out(args), want);
     }
 }

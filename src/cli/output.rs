@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use crate::model;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Why a command ends early.
@@ -23,6 +25,15 @@ impl Failure {
     /// A failure with the words of an error.
     pub fn of(error: impl fmt::Display) -> Failure {
         Failure::Failed(error.to_string())
+    }
+}
+
+impl From<model::Error> for Failure {
+    fn from(error: model::Error) -> Self {
+        match error {
+            model::Error::Cancelled => Failure::Interrupted,
+            error => Failure::of(error),
+        }
     }
 }
 

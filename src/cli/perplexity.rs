@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::model::Session;
+use crate::model::Error;
 use crate::model::sampler::log_probs;
 use crate::model::tokenizer::EncodeOptions;
 
 use super::output::{self, Failure, line, progress};
-use super::setup::{ModelArgs, interrupted, read_file, watch_interrupts};
+use super::setup::{ModelArgs, read_file};
 
 /// Options of `perplexity`.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub struct Args {
     context: NonZeroUsize,
     /// Only the first windows
     #[arg(long, value_name = "N")]
-    windows: Option<usize>,
+    windows: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let tokenizer = loaded.tokenizer()?;
     let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
     let bos = if tokenizer.adds_bos() { tokenizer.bos() } else { None };
-    let windows = (tokens.len() / window).min(args.windows.unwrap_or(usize::MAX));
+    let windows = (tokens.len() / window).min(args.windows.map_or(usize::MAX, NonZeroUsize::get));
     if windows == 0 {
         return Err(Failure::Failed(format!(
             "{}: {} tokens are less than a window of {window}: give a longer text or a smaller -c",
@@ -56,14 +56,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             tokens.len()
         )));
     }
-    let mut session =
-        Session::new(&loaded.model, &loaded.pool, &loaded.session).map_err(Failure::of)?;
-    watch_interrupts()?;
+    let mut session = loaded.session()?;
 
     let kernels = loaded.model.kernels();
     let bar = progress(windows as u64, "windows");
-    let (start, mut sum, mut counted) = (Instant::now(), 0.0, 0usize);
-    let mut scratch = Vec::new();
+    let (start, mut sum, mut counted, mut done) = (Instant::now(), 0.0, 0, 0);
+    let (mut scratch, mut nll) = (Vec::new(), Vec::new());
     for text in tokens.chunks_exact(window).take(windows) {
         let mut input = text.to_vec();
         if let Some(bos) = bos {
@@ -73,15 +71,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         // The logits after token i predict token i + 1: the last needs none.
         let rows = window / 2..window - 1;
         let each = |i: usize, logits: &mut [f32]| {
-            sum -= log_probs(kernels, logits, &mut scratch, input[i + 1], 0).chosen;
-            counted += 1;
+            nll.push(-log_probs(kernels, logits, &mut scratch, input[i + 1], 0).chosen);
         };
-        session.forward_each(&input, rows, each).map_err(Failure::of)?;
+        match session.forward_each(&input, rows, each) {
+            Err(Error::Cancelled) if done > 0 => break, // what is done is reported
+            other => other?,
+        }
+        sum += nll.iter().sum::<f64>();
+        counted += nll.len();
+        nll.clear();
+        done += 1;
         bar.inc(1);
         bar.set_message(format!("ppl {:.4}", (sum / counted as f64).exp()));
-        if interrupted() {
-            return Err(Failure::Interrupted);
-        }
     }
     bar.finish_and_clear();
 
@@ -92,11 +93,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "nll": sum / counted as f64,
             "tokens": tokens.len(),
             "predicted": counted,
-            "windows": windows,
+            "windows": done,
             "context": window,
             "seconds": start.elapsed().as_secs_f64(),
-        }))
+        }))?;
     } else {
-        line(format_args!("perplexity {ppl:.4} over {windows} windows of {window} tokens"))
+        line(format_args!("perplexity {ppl:.4} over {done} windows of {window} tokens"))?;
     }
+    if done < windows { Err(Failure::Interrupted) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! `quintile run`: continues a prompt.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use serde_json::{Value as Json, json};
 
 use crate::model::sampler::{LogProbs, Sampler, SamplerOptions, log_probs};
 use crate::model::tokenizer::{EncodeOptions, Tokenizer, Utf8Stream};
-use crate::model::{Session, system};
+use crate::model::{Error, Session, system};
 
 use super::output::{self, Failure, bytes, progress, rate, status, write};
-use super::setup::{Loaded, ModelArgs, TextArgs, interrupted, watch_interrupts};
+use super::setup::{Loaded, ModelArgs, TextArgs};
 
 /// Options of `run`.
 #[derive(clap::Args)]
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(short, long, value_name = "S")]
     seed: Option<u64>,
     /// End before this text; may be given several times
-    #[arg(long, value_name = "STRING")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
     /// Go on after an end-of-text token
     #[arg(long)]
@@ -109,8 +110,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "the prompt is empty, and this model starts no text by itself: give a prompt".into(),
         ));
     }
-    let mut session =
-        Session::new(&loaded.model, &loaded.pool, &loaded.session).map_err(Failure::of)?;
+    let mut session = loaded.session()?;
     if prompt.len() > session.context() {
         return Err(Failure::Failed(format!(
             "the prompt has {} tokens and the context room for {}: give a larger -c",
@@ -124,15 +124,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         bytes(session.cache_bytes() as u64),
         prompt.len()
     ));
-    watch_interrupts()?;
 
     let start = Instant::now();
-    if !prefill(&mut session, &prompt, loaded.session.batch)? {
-        return Err(Failure::Interrupted);
-    }
+    let prefilled = prefill(&mut session, &prompt, loaded.session.batch)?;
     let prefill_time = start.elapsed();
     let mut generation = Generation::new(args, &loaded, &tokenizer, prompt.clone());
-    let stop = generation.run(&mut session, &mut sampler)?;
+    let stop =
+        if prefilled { generation.run(&mut session, &mut sampler)? } else { Stop::Interrupt };
+    if !args.json && std::io::stdout().is_terminal() {
+        write(b"\n")?;
+    }
     let decode_time = start.elapsed().saturating_sub(prefill_time);
 
     let generated = generation.history.len() - prompt.len();
@@ -180,11 +181,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn prefill(session: &mut Session<'_>, prompt: &[u32], batch: usize) -> Result<bool, Failure> {
     let bar = progress(prompt.len() as u64, "prompt");
     for tokens in prompt.chunks(batch) {
-        session.forward(tokens).map_err(Failure::of)?;
-        bar.inc(tokens.len() as u64);
-        if interrupted() {
-            return Ok(false);
+        match session.forward(tokens) {
+            Err(Error::Cancelled) => return Ok(false),
+            other => other?,
         }
+        bar.inc(tokens.len() as u64);
     }
     bar.finish_and_clear();
     Ok(true)
@@ -229,7 +230,7 @@ impl<'a> Generation<'a> {
             if left == 0 {
                 break Stop::Length;
             }
-            if interrupted() {
+            if self.loaded.interrupted() {
                 break Stop::Interrupt;
             }
             let logits = session.logits();
@@ -259,7 +260,10 @@ impl<'a> Generation<'a> {
                 if session.position() == session.context() {
                     break Stop::Context;
                 }
-                session.forward(&[token]).map_err(Failure::of)?;
+                match session.forward(&[token]) {
+                    Err(Error::Cancelled) => break Stop::Interrupt,
+                    other => other?,
+                }
             }
         };
         let (mut rest, stopped) = self.stops.push(&self.stream.flush());

@@ -3,13 +3,14 @@
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::gguf::{Gguf, OpenOptions};
 use crate::isa::{Isa, Level};
 use crate::model::tokenizer::{Tokenizer, Vocab};
-use crate::model::{CacheType, Model, Pool, SessionOptions, system};
+use crate::model::{CacheType, Model, Pool, Session, SessionOptions, system};
 
 use super::output::{Failure, status};
 
@@ -92,8 +93,13 @@ impl Compute {
     }
 
     /// The threads asked for, or as many as suit the machine.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(system::default_threads)
+    }
+
+    /// A pool of that many threads.
     pub fn pool(&self) -> Result<Pool, Failure> {
-        let threads = self.threads.unwrap_or_else(system::default_threads);
+        let threads = self.threads();
         Pool::new(threads).map_err(|e| {
             Failure::Failed(format!("cannot start {threads} threads: {e}; choose fewer with -t"))
         })
@@ -126,6 +132,7 @@ impl ModelArgs {
             context: context.map(NonZeroUsize::get),
             cache: self.cache_type_k,
             batch: self.batch.get(),
+            cancel: Some(watch_interrupts()?),
         };
         status(format_args!(
             "{}: {}, {} threads, {} kernels",
@@ -139,6 +146,16 @@ impl ModelArgs {
 }
 
 impl Loaded {
+    /// Room for a text. A computation that SIGINT ends gives [`Failure::Interrupted`].
+    pub fn session(&self) -> Result<Session<'_>, Failure> {
+        Session::new(&self.model, &self.pool, &self.session).map_err(Failure::from)
+    }
+
+    /// Whether SIGINT has come.
+    pub fn interrupted(&self) -> bool {
+        self.session.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed))
+    }
+
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
         tokenizer(self.model.file())
@@ -162,20 +179,16 @@ pub fn tokenizer(file: &Gguf) -> Result<Tokenizer, Failure> {
     Tokenizer::new(vocab).map_err(|e| named(&e))
 }
 
-/// Set by SIGINT.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From now on, a first SIGINT makes [`interrupted`] true, and a second ends the process.
-pub fn watch_interrupts() -> Result<(), Failure> {
-    let handler = || {
-        if INTERRUPTED.swap(true, Relaxed) {
+/// From now on, a first SIGINT sets the flag that is returned, and a second ends the process.
+fn watch_interrupts() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    let handler = move || {
+        if flag.swap(true, Relaxed) {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|e| Failure::Failed(format!("cannot watch SIGINT: {e}")))
-}
-
-/// Whether SIGINT has come.
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Relaxed)
+    ctrlc::set_handler(handler)
+        .map_err(|e| Failure::Failed(format!("cannot watch SIGINT: {e}")))?;
+    Ok(interrupted)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::model::tokenizer::{DecodeOptions, EncodeOptions};
 
 use super::output::{Failure, line, write};
-use super::setup::{TextArgs, open, read_stdin, tokenizer};
+use super::setup::{Compute, TextArgs, open, read_stdin, tokenizer};
 
 /// Options of `tokenize`.
 #[derive(clap::Args)]
@@ -15,6 +15,8 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     model: PathBuf,
     #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
     text: TextArgs,
     /// Neither add special tokens nor recognise them in the text
     #[arg(long)]
@@ -22,6 +24,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    args.compute.isa()?;
     let text = args.text.read()?;
     let tokenizer = tokenizer(&open(&args.model, true)?)?;
     let special = !args.no_special;
@@ -37,6 +40,8 @@ pub struct DetokenizeArgs {
     /// The GGUF file
     #[arg(short, long, value_name = "FILE")]
     model: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
     /// Token ids; from stdin, as a JSON list, if there are none
     ids: Vec<u32>,
     /// Leave out control tokens
@@ -45,6 +50,7 @@ pub struct DetokenizeArgs {
 }
 
 pub fn detokenize(args: &DetokenizeArgs) -> Result<(), Failure> {
+    args.compute.isa()?;
     let tokenizer = tokenizer(&open(&args.model, true)?)?;
     let ids = if args.ids.is_empty() {
         serde_json::from_str::<Vec<u32>>(&read_stdin()?)

@@ -31,7 +31,7 @@ pub struct BlockF16(pub [u8; 2]);
 #[repr(C)]
 pub struct BlockBf16(pub [u8; 2]);
 
-// SAFETY (all three): an array of bytes, in a `repr(C)` struct.
+// SAFETY: an array of bytes, in a `repr(C)` struct.
 unsafe impl Block for BlockF32 {
     const LEN: usize = 1;
     fn dequantize(&self, out: &mut [f32]) {

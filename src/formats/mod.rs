@@ -141,7 +141,7 @@ impl Format {
     /// Bytes of a row of `k` values, or `None` where `k` is not a whole number of blocks or the
     /// product overflows.
     pub const fn row_bytes(self, k: usize) -> Option<usize> {
-        if k % self.block_len() != 0 {
+        if !k.is_multiple_of(self.block_len()) {
             return None;
         }
         (k / self.block_len()).checked_mul(self.block_bytes())

@@ -30,21 +30,18 @@ impl Features {
     }
 
     /// Each feature of this architecture by name, and whether it was found.
-    pub fn list(self) -> &'static [(&'static str, fn(&Features) -> bool)] {
-        if cfg!(target_arch = "x86_64") {
-            &[
-                ("avx2", |f| f.avx2),
-                ("fma", |f| f.fma),
-                ("f16c", |f| f.f16c),
-                ("avxvnni", |f| f.avxvnni),
-                ("avx512 (f, bw, dq, vl)", |f| f.avx512),
-                ("avx512vnni", |f| f.avx512vnni),
-            ]
-        } else if cfg!(target_arch = "aarch64") {
-            &[("neon", |f| f.neon), ("dotprod", |f| f.dotprod), ("i8mm", |f| f.i8mm)]
-        } else {
-            &[]
-        }
+    pub fn list(self) -> impl Iterator<Item = (&'static str, bool)> {
+        let x86 = [
+            ("avx2", self.avx2),
+            ("fma", self.fma),
+            ("f16c", self.f16c),
+            ("avxvnni", self.avxvnni),
+            ("avx512 (f, bw, dq, vl)", self.avx512),
+            ("avx512vnni", self.avx512vnni),
+        ];
+        let arm = [("neon", self.neon), ("dotprod", self.dotprod), ("i8mm", self.i8mm)];
+        let x86 = x86.into_iter().filter(|_| cfg!(target_arch = "x86_64"));
+        x86.chain(arm.into_iter().filter(|_| cfg!(target_arch = "aarch64")))
     }
 
     pub(super) fn avx2_level(self) -> bool {

@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         let table =
             table.ok_or_else(|| self.error("the tensor `token_embd.weight` is missing".into()))?;
         match table.dims[..] {
-            [_, vocab] => Ok(vocab as usize),
+            [_, vocab] => Ok(vocab),
             ref dims => {
                 Err(self.error(format!("`token_embd.weight` has the dims {dims:?}; expected two")))
             }

@@ -51,6 +51,9 @@ pub enum Error {
         /// Positions in all.
         context: usize,
     },
+    /// The flag in [`SessionOptions::cancel`] was set: the batch at hand was given up.
+    #[error("cancelled")]
+    Cancelled,
     /// A session cannot be made as asked for.
     #[error("{0}")]
     Session(String),

@@ -4,6 +4,8 @@
 //! depend neither on the threads nor on how tokens were batched.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::formats::{ActBlock, ActScale};
 use crate::kernels::Kernels;
@@ -26,11 +28,14 @@ pub struct SessionOptions {
     pub cache: CacheType,
     /// Tokens that pass through the layers together, at most: more need more scratch memory.
     pub batch: usize,
+    /// When this is set, from any thread, a computation ends after the layer at hand with
+    /// [`Error::Cancelled`]; the batch at hand is forgotten.
+    pub cancel: Option<Arc<AtomicBool>>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        SessionOptions { context: None, cache: CacheType::F16, batch: 512 }
+        SessionOptions { context: None, cache: CacheType::F16, batch: 512, cancel: None }
     }
 }
 
@@ -46,6 +51,7 @@ pub struct Session<'m> {
     scratch: Scratch,
     context: usize,
     batch: usize,
+    cancel: Option<Arc<AtomicBool>>,
     position: usize,
     /// The row of `scratch.x` that holds the last token.
     last: Option<usize>,
@@ -109,6 +115,7 @@ impl<'m> Session<'m> {
             scratch: Scratch::default(),
             context,
             batch: options.batch,
+            cancel: options.cancel.clone(),
             position: 0,
             last: None,
         })
@@ -149,7 +156,7 @@ impl<'m> Session<'m> {
     /// `tokens` lies in `rows`, in order.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward), and if the session is cancelled.
     pub fn forward_each(
         &mut self,
         tokens: &[u32],
@@ -168,7 +175,8 @@ impl<'m> Session<'m> {
         }
         let mut done = 0;
         for batch in tokens.chunks(self.batch) {
-            self.layers(batch);
+            self.last = None;
+            self.layers(batch)?;
             let wanted = rows.start.max(done)..rows.end.min(done + batch.len());
             for start in wanted.clone().step_by(LOGIT_ROWS) {
                 let end = wanted.end.min(start + LOGIT_ROWS);
@@ -207,7 +215,7 @@ impl<'m> Session<'m> {
     }
 
     /// Takes a batch of tokens through all layers; the residual stream is left in `scratch.x`.
-    fn layers(&mut self, tokens: &[u32]) {
+    fn layers(&mut self, tokens: &[u32]) -> Result<(), Error> {
         let model = self.model;
         let s = &mut self.scratch;
         embed(self.pool, model, tokens, &mut s.x);
@@ -215,6 +223,9 @@ impl<'m> Session<'m> {
             rope_angles(self.pool, frequencies, self.position, tokens.len(), angles);
         }
         for (i, layer) in model.layers.iter().enumerate() {
+            if self.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
+                return Err(Error::Cancelled);
+            }
             let step = Step { model, pool: self.pool, position: self.position, index: i, layer };
             match &mut self.cache {
                 AnyCache::F16(cache) => step.attend(s, cache),
@@ -222,6 +233,7 @@ impl<'m> Session<'m> {
             }
             step.feed_forward(s);
         }
+        Ok(())
     }
 }
 

@@ -128,11 +128,11 @@ impl Model {
     /// Bytes of weights that one decoded token reads: every tensor, but of the embedding table one
     /// row where the output has a matrix of its own.
     pub fn weight_bytes(&self) -> u64 {
-        let all: u64 = self.file.tensors().iter().map(|t| t.size as u64).sum();
+        let all: u64 = self.file.tensors().iter().map(|t| t.size).sum();
         if self.output.tensor == self.embedding.tensor {
             all
         } else {
-            all - self.file.tensors()[self.embedding.tensor].size as u64
+            all - self.file.tensors()[self.embedding.tensor].size
         }
     }
 
@@ -186,7 +186,7 @@ impl Finder<'_> {
             .find(name)
             .ok_or_else(|| error(self.file, format!("the tensor `{name}` is missing")))?;
         let info = &self.file.tensors()[tensor];
-        let found: Vec<usize> = info.dims.iter().map(|&d| d as usize).collect();
+        let found = &info.dims[..];
         if found != dims {
             return Err(error(
                 self.file,

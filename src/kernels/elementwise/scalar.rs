@@ -72,7 +72,7 @@ pub fn silu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
 #[inline(always)]
 pub fn gelu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
     /// `-2 * sqrt(2 / pi)`.
-    const MINUS_2_SQRT_2_OVER_PI: f32 = -1.595_769_1;
+    const MINUS_2_SQRT_2_OVER_PI: f32 = -1.595_769;
     for (gate, &up) in gate.iter_mut().zip(up) {
         let x = *gate;
         let u = A::fma(0.044_715 * x * x, x, x);

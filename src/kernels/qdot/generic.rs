@@ -14,8 +14,6 @@ use crate::kernels::arith::{Arith, Exact};
 pub const ROW_DOTS: RowDots =
     RowDots { q5_k: RowDot { x1: q5_k, x4: q5_k_x4 }, ..scalar::ROW_DOTS };
 
-const _: () = assert!(64 * 31 * 127 * 63 < 1 << 24);
-
 fn q5_k(row: &[u8], x: &[ActBlock]) -> f32 {
     Arch::new().dispatch(Q5K { row, x })
 }

@@ -27,9 +27,10 @@ fn quantize_block<const GROUP: usize>(x: &[f32; SUPER_BLOCK], present: usize, ou
     let mut inverse = [0.0; SCALES];
     for (i, group) in x.chunks_exact(GROUP).enumerate() {
         let (d, inv) = scalar::scale(magnitude_bits(group));
-        for j in i * GROUP / BLOCK_32..(i + 1) * GROUP / BLOCK_32 {
+        let scales = i * GROUP / BLOCK_32..(i + 1) * GROUP / BLOCK_32;
+        inverse[scales.clone()].fill(inv);
+        for j in scales {
             out.d[j] = if j * BLOCK_32 < present { d } else { 0.0 };
-            inverse[j] = inv;
         }
     }
     for (j, x) in x.as_chunks::<BLOCK_32>().0.iter().enumerate() {

@@ -101,7 +101,7 @@ fn load(bytes: &[u8; 32]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn spread(scales: __m256i, j: usize) -> __m256i {
-    _mm256_shuffle_epi8(scales, _mm256_set1_epi16(((2 * j + 1) << 8 | 2 * j) as i16))
+    _mm256_shuffle_epi8(scales, _mm256_set1_epi16((0x0100 + 0x0202 * j) as i16))
 }
 
 /// Adds sub-block `j`, whose weights are `w` (unsigned) and whose scales are `scale`, to each column's
