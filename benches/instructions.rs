@@ -2,6 +2,8 @@
 //! `cargo bench --features iai --bench instructions` (needs Valgrind, and `iai-callgrind-runner` of the version
 //! in Cargo.lock).
 
+#![allow(missing_docs)] // the macros make public modules
+
 use std::hint::black_box;
 
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
@@ -50,6 +52,10 @@ type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 #[bench::q5_k_generic(Level::Generic, Format::Q5K)]
 #[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
 #[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
+#[bench::q8_0_scalar(Level::Scalar, Format::Q8_0)]
+#[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
+#[bench::q4_1_avx2(Level::Avx2, Format::Q4_1)]
+#[bench::q5_0_avx2(Level::Avx2, Format::Q5_0)]
 #[bench::q6_k_scalar(Level::Scalar, Format::Q6K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
 fn qdot((kernels, format, row, x): Row) -> f32 {
@@ -64,14 +70,22 @@ fn qdot4((kernels, format, row, x): Row) -> [f32; 4] {
     black_box(kernels.qdot4(format, black_box(&row), black_box([&x; 4])))
 }
 
-#[library_benchmark(setup = row_operands)]
-#[bench::per_256_scalar(Level::Scalar, Format::Q5K)]
-#[bench::per_256_avx2(Level::Avx2, Format::Q5K)]
-#[bench::per_32_scalar(Level::Scalar, Format::Q8_0)]
-#[bench::per_32_avx2(Level::Avx2, Format::Q8_0)]
-fn quantize((kernels, format, _, mut out): Row) -> Vec<ActBlock> {
-    let scale: ActScale = format.activation().expect("a quantised format");
-    kernels.quantize(scale, black_box(&floats()), black_box(&mut out));
+fn quantize_operands(
+    level: Level,
+    scale: ActScale,
+) -> (Kernels, ActScale, Vec<f32>, Vec<ActBlock>) {
+    (kernels(level), scale, floats(), vec![ActBlock::ZERO; ActBlock::count(N)])
+}
+
+type Quantize = (Kernels, ActScale, Vec<f32>, Vec<ActBlock>);
+
+#[library_benchmark(setup = quantize_operands)]
+#[bench::per_256_scalar(Level::Scalar, ActScale::Per256)]
+#[bench::per_256_avx2(Level::Avx2, ActScale::Per256)]
+#[bench::per_32_scalar(Level::Scalar, ActScale::Per32)]
+#[bench::per_32_avx2(Level::Avx2, ActScale::Per32)]
+fn quantize((kernels, scale, x, mut out): Quantize) -> Vec<ActBlock> {
+    kernels.quantize(scale, black_box(&x), black_box(&mut out));
     out
 }
 
