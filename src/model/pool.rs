@@ -1,14 +1,14 @@
 //! A persistent pool of threads for short parallel loops.
 //!
 //! A decoded token is some hundreds of loops of a few microseconds each, so the cost of a fork and join
-//! is what matters: a worker that has just finished spins for [`SPIN`] before it sleeps, and finds the
+//! is what matters: a worker that has just finished spins for `SPIN` before it sleeps, and finds the
 //! next loop without a system call. Tasks are claimed one by one from a shared cursor, so a slow or
 //! descheduled thread holds up nobody: the caller waits only for workers that have entered the loop, and
 //! one that comes late finds it closed. More threads than cores therefore cost little, and an idle pool
 //! costs nothing.
 //!
 //! # Protocol
-//! One atomic word: the number of the loop (high 32 bits), whether it is [`OPEN`], and how many workers are inside.
+//! One atomic word: the number of the loop (high 32 bits), whether it is `OPEN`, and how many workers are inside.
 //! The caller writes the task, opens the loop, works through the cursor itself, closes the loop, and waits until
 //! nobody is inside. A worker enters by a compare-exchange that succeeds only while the loop is open, so
 //! it never sees the task of a loop that has returned.
