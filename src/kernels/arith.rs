@@ -61,7 +61,3 @@ impl Arith for Fast {
         }
     }
 }
-
-/// A body's plain loops at the baseline of aarch64, where FMA needs no feature.
-#[cfg(target_arch = "aarch64")]
-pub(crate) type Fast = Exact;
