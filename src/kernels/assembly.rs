@@ -47,7 +47,7 @@ macro_rules! assemble {
 }
 
 #[cfg(target_vendor = "apple")]
-assemble!("_", ".private_extern _\\name\\()", env!("QUINTILE_ASM_SUFFIX"), "");
+assemble!("_", concat!(".private_extern _\\name\\()", env!("QUINTILE_ASM_SUFFIX")), "");
 
 #[cfg(windows)]
 assemble!("", "", "");
