@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, Value};
 use crate::kernels::elementwise::RopePairs;
 
 use super::Error;
@@ -73,8 +73,8 @@ pub struct Config {
     pub rope_base_window: f32,
     /// Keys that a layer with a sliding window sees, the query's own among them.
     pub window: Option<usize>,
-    /// Of this many layers, all but the last have the window.
-    pub window_pattern: usize,
+    /// Which layers have the window.
+    pub windowed: Vec<bool>,
     pub(crate) rope_pairs: RopePairs,
     pub(crate) gate: Gate,
     pub(crate) embedding_scale: Option<f32>,
@@ -143,7 +143,7 @@ impl Config {
             rope_scale: reader.rope_scale()?,
             rope_base_window: reader.number("rope.freq_base_swa")?.unwrap_or(10_000.0),
             window,
-            window_pattern: reader.optional_count("attention.sliding_window_pattern")?.unwrap_or(6),
+            windowed: reader.windowed(window, layers)?,
             rope_pairs: match architecture {
                 Architecture::Llama => RopePairs::Neighbours,
                 Architecture::Qwen2 | Architecture::Gemma3 => RopePairs::Halves,
@@ -167,7 +167,7 @@ impl Config {
 
     /// Whether a layer sees only a window of keys.
     pub(crate) fn has_window(&self, layer: usize) -> bool {
-        self.window.is_some() && layer % self.window_pattern != self.window_pattern - 1
+        self.windowed[layer]
     }
 
     /// Length of all query heads.
@@ -238,19 +238,45 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Which layers have the window: by the file, a flag for each, or of so many layers all but the last.
+    fn windowed(&self, window: Option<usize>, layers: usize) -> Result<Vec<bool>, Error> {
+        let key = "attention.sliding_window_pattern";
+        let name = format!("{}.{key}", self.architecture);
+        if window.is_none() {
+            return Ok(vec![false; layers]);
+        }
+        if let Some(Value::Array(_)) = self.file.metadata().get(&name) {
+            let flags = self.file.metadata().bool_array(&name)?.unwrap_or_default();
+            if flags.len() != layers {
+                return Err(self.error(format!(
+                    "`{name}` has {} flags; expected one for each of {layers} layers",
+                    flags.len()
+                )));
+            }
+            return Ok(flags.to_vec());
+        }
+        let pattern = self.optional_count(key)?.unwrap_or(6);
+        Ok((0..layers).map(|layer| layer % pattern != pattern - 1).collect())
+    }
+
     fn rope_scale(&self) -> Result<f32, Error> {
         let key = format!("{}.rope.scaling.type", self.architecture);
-        let factor = self.number("rope.scaling.factor")?;
-        match self.file.metadata().str(&key)? {
-            None | Some("none") => Ok(1.0),
-            Some("linear") => match factor {
-                Some(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
-                factor => Err(self.error(format!(
-                    "`{}.rope.scaling.factor` is {factor:?}; expected a positive number",
-                    self.architecture
-                ))),
-            },
-            Some(other) => Err(self.error(format!(
+        // The older key, and a factor without a type, mean linear scaling.
+        let factor = match self.number("rope.scaling.factor")? {
+            None => self.number("rope.scale_linear")?,
+            factor => factor,
+        };
+        match (self.file.metadata().str(&key)?, factor) {
+            // A factor of 0 is how some writers say none.
+            (Some("none"), _) | (None, None | Some(0.0)) => Ok(1.0),
+            (None | Some("linear"), Some(factor)) if factor.is_finite() && factor > 0.0 => {
+                Ok(factor)
+            }
+            (None | Some("linear"), factor) => Err(self.error(format!(
+                "`{}.rope.scaling.factor` is {factor:?}; expected a positive number",
+                self.architecture
+            ))),
+            (Some(other), _) => Err(self.error(format!(
                 "`{key}` is `{other}`; supported are `none` and `linear`, and llama-3 factors in \
                  the tensor `rope_freqs.weight`"
             ))),
