@@ -47,7 +47,8 @@ fi
 
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
-# Emulation is slow: fewer random cases, the same lengths and corners.
+# Emulation is slow: fewer random cases, the same lengths and corners; real models are for native runs.
+unset QUINTILE_MODELS
 export QUINTILE_CASES=${QUINTILE_CASES:-5}
 for cpu in cortex-a53 neoverse-n1 max; do
     echo "== aarch64 tests on $cpu" >&2
