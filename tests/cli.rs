@@ -1,236 +1,454 @@
-//! The command line, as a user meets it: the real binary on the tiny models.
+//! The command line, by running the real binary on the tiny models.
 #![cfg(feature = "cli")]
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-const MODEL: &str = "tests/data/tiny/qwen2.gguf";
+const QWEN2: &str = "tests/data/tiny/qwen2.gguf";
+/// A model that starts a text with BOS.
+const GEMMA3: &str = "tests/data/tiny/gemma3.gguf";
+/// A model whose greedy text varies.
+const LLAMA: &str = "tests/data/tiny/llama-linear.gguf";
+const PROMPT: &str = "the and in on";
+const COMMANDS: [&str; 7] =
+    ["run", "inspect", "tokenize", "detokenize", "perplexity", "bench", "isa"];
 
-fn quintile(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quintile"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// What a finished command left.
+#[derive(Debug)]
+struct Done {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
 }
 
-fn output(args: &[&str]) -> Output {
-    quintile(args).output().unwrap()
-}
-
-/// Stdout of a command that must succeed.
-fn stdout(args: &[&str]) -> String {
-    let out = output(args);
-    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
-}
-
-fn json(args: &[&str]) -> Value {
-    serde_json::from_str(&stdout(args)).unwrap()
-}
-
-/// Checks the exit code of a command that fails, that stdout is empty, and returns stderr.
-fn fails(code: i32, args: &[&str]) -> String {
-    let out = output(args);
-    let stderr = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(out.status.code(), Some(code), "{args:?}: {stderr}");
-    assert!(out.stdout.is_empty(), "{args:?}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    stderr
-}
-
-fn greedy(more: &[&str]) -> String {
-    stdout(&[&["run", "-m", MODEL, "-p", "the and", "--temp", "0", "-n", "24"], more].concat())
-}
-
-/// A file of this test process.
-fn temporary(name: &str, text: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("quintile-{}-{name}", std::process::id()));
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-/// A run that streams until it is stopped.
-fn endless() -> Child {
-    let args = ["run", "-m", MODEL, "-p", "the", "--ignore-eos", "-n", "900000", "-c", "900000"];
-    quintile(&args).spawn().unwrap()
-}
-
-#[test]
-fn every_command_shows_help_with_an_example_and_exits_0() {
-    for command in ["run", "inspect", "tokenize", "detokenize", "perplexity", "bench", "isa"] {
-        let help = stdout(&[command, "--help"]);
-        assert!(help.contains("Example"), "{command}");
+impl Done {
+    /// Stdout of a command that must have succeeded.
+    fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
     }
-    assert!(stdout(&["--help"]).contains("Examples:"));
-}
 
-#[test]
-fn wrong_usage_exits_2_and_failures_exit_1_with_one_line() {
-    fails(2, &["frobnicate"]);
-    fails(2, &["run", "-m", MODEL]);
-    fails(2, &["run", "-m", MODEL, "-p", "x", "--top-p", "7"]);
-    fails(2, &["run", "-m", MODEL, "-p", "x", "-ctk", "f32"]);
-    fails(2, &["perplexity", "-m", MODEL, "-f", "x", "--windows", "0"]);
-    assert!(fails(2, &["isa", "--isa", "avx1024"]).contains("scalar, generic, avx2"));
-    let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
-    let missing = fails(1, &["run", "-m", MODEL, "-p", "x", "--isa", foreign]);
-    assert!(missing.starts_with("error:") && missing.contains(foreign), "{missing}");
-    let missing = fails(1, &["inspect", "no-such-file.gguf"]);
-    assert_eq!(missing.lines().count(), 1, "{missing}");
-    assert!(missing.starts_with("error: no-such-file.gguf: "), "{missing}");
-    assert!(fails(1, &["run", "-m", MODEL, "-p", ""]).contains("prompt is empty"));
-}
-
-#[test]
-fn inspect_shows_metadata_types_and_tensors() {
-    let text = stdout(&["inspect", MODEL, "--tensors"]);
-    assert!(
-        text.contains("general.architecture = \"qwen2\"") && text.contains("token_embd.weight")
-    );
-    let value = json(&["inspect", MODEL, "--json", "--tensors"]);
-    assert_eq!(value["metadata"]["qwen2.block_count"], 1);
-    assert_eq!(value["tensors"].as_array().unwrap().len() as u64, value["tensor_count"]);
-    assert_eq!(value["types"]["F32"]["tensors"], value["tensor_count"]);
-}
-
-#[test]
-fn text_tokenizes_and_detokenizes_back() {
-    let text = "the and in on ŧ 😀";
-    let ids: Vec<u32> =
-        serde_json::from_str(&stdout(&["tokenize", "-m", MODEL, "-p", text])).unwrap();
-    let list: Vec<String> = ids.iter().map(u32::to_string).collect();
-    let mut args = vec!["detokenize", "-m", MODEL];
-    args.extend(list.iter().map(String::as_str));
-    assert_eq!(stdout(&args), text);
-    // Special tokens are not recognised where they are not asked for.
-    let with = stdout(&["tokenize", "-m", MODEL, "-p", "<|endoftext|>"]);
-    let without = stdout(&["tokenize", "-m", MODEL, "-p", "<|endoftext|>", "--no-special"]);
-    assert_eq!(with.trim(), "[319]");
-    assert!(without.len() > with.len());
-}
-
-#[test]
-fn a_run_is_the_same_for_any_threads_batch_and_isa() {
-    let want = greedy(&[]);
-    assert!(!want.is_empty());
-    for more in [["-t", "1"], ["-t", "3"], ["-b", "1"], ["-b", "7"]] {
-        assert_eq!(greedy(&more), want, "{more:?}");
+    fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
-    let levels = stdout(&["isa"]);
-    let supported = |line: &&str| line.starts_with("level") && !line.contains("not supported");
-    for line in levels.lines().filter(supported) {
-        let level = line.split_whitespace().nth(1).unwrap();
-        assert_eq!(greedy(&["--isa", level]), want, "{level}");
+
+    /// The message of a command that must have failed: one line, the last, and nothing on stdout.
+    fn failed(self) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
+        let errors = self.stderr.lines().filter(|line| line.starts_with("error:")).count();
+        let last = self.stderr.lines().last().unwrap_or_default();
+        assert!(errors == 1 && last.starts_with("error: "), "{self:?}");
+        last.to_owned()
     }
-    let drawn = |threads| {
-        stdout(&["run", "-m", MODEL, "-p", "the", "-n", "24", "--seed", "5", "-t", threads])
-    };
-    assert_eq!(drawn("1"), drawn("3"));
-}
 
-#[test]
-fn json_holds_what_is_documented_and_the_text_that_is_streamed_without_it() {
-    let value = json(&["run", "-m", MODEL, "-p", "the and", "--temp", "0", "-n", "24", "--json"]);
-    assert_eq!(value["text"], greedy(&[]));
-    assert_eq!(value["stop"], "length");
-    let tokens = value["tokens"].as_array().unwrap();
-    assert_eq!(tokens.len(), 24);
-    for token in tokens {
-        let top = token["top"].as_array().unwrap();
-        assert_eq!(top.len(), 5);
-        // Greedy takes the best, whose probability is first.
-        assert_eq!((&top[0]["id"], &top[0]["logprob"]), (&token["id"], &token["logprob"]));
+    /// The message of a command that must have been refused.
+    fn refused(self) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(2), ""), "{self:?}");
+        assert!(self.stderr.contains("error:"), "{self:?}");
+        self.stderr
     }
-    assert!(value["timings"]["prefill_ts"].as_f64().unwrap() > 0.0);
-    assert!(!value["prompt_tokens"].as_array().unwrap().is_empty() && value["seed"].is_u64());
 }
 
-#[test]
-fn a_prompt_comes_from_stdin_or_a_file() {
-    let want = greedy(&[]);
-    let args = ["run", "-m", MODEL, "-p", "-", "--temp", "0", "-n", "24"];
-    let mut child = quintile(&args).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"the and").unwrap();
-    assert_eq!(child.wait_with_output().unwrap().stdout, want.as_bytes());
-    let path = temporary("prompt.txt", "the and");
-    let from_file =
-        stdout(&["run", "-m", MODEL, "-f", path.to_str().unwrap(), "--temp", "0", "-n", "24"]);
-    assert_eq!(from_file, want);
-    std::fs::remove_file(path).unwrap();
+fn spawn(args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_quintile"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
 }
 
-#[test]
-fn the_context_bounds_the_prompt_and_the_generation() {
-    let error = fails(1, &["run", "-m", MODEL, "-p", "zzzzzzzzzz", "-c", "4"]);
-    assert!(error.contains("10 tokens") && error.contains("room for 4"), "{error}");
-    let args = ["run", "-m", MODEL, "-p", "zz", "-c", "8", "--ignore-eos", "--json"];
-    let out = output(&args);
-    assert!(out.status.success());
-    assert!(String::from_utf8(out.stderr).unwrap().contains("the context of 8 is full"));
-    let value: Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(value["stop"], "context");
+fn wait(child: Child) -> Done {
+    let out = child.wait_with_output().expect("the child ends");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Done { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
 }
 
-#[test]
-fn a_stop_string_ends_the_text_before_it() {
-    let whole = greedy(&["--ignore-eos"]);
-    let stop: String = whole.chars().skip(5).take(3).collect();
-    let cut = greedy(&["--ignore-eos", "--stop", &stop]);
-    assert_eq!(cut, whole[..whole.find(&stop).unwrap()]);
+fn call_with(args: &[&str], stdin: &str) -> Done {
+    let mut child = spawn(args);
+    // A command that does not read it may be gone already.
+    let _ = child.stdin.take().expect("a pipe").write_all(stdin.as_bytes());
+    wait(child)
 }
 
-#[test]
-fn a_closed_pipe_ends_a_run_quietly() {
-    let mut child = endless();
-    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-    // The pipe is closed now.
-    let out = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(out.stderr).unwrap();
-    assert!(out.status.success(), "{stderr}");
-    assert!(!stderr.contains("panicked") && !stderr.contains("error"), "{stderr}");
+fn call(args: &[&str]) -> Done {
+    call_with(args, "")
+}
+
+/// `run` on [`LLAMA`] with [`PROMPT`], and with options.
+fn run_args(options: &str) -> Vec<&str> {
+    ["run", "-m", LLAMA, "-p", PROMPT].into_iter().chain(options.split_whitespace()).collect()
+}
+
+fn run(options: &str) -> Done {
+    call(&run_args(options))
+}
+
+/// Levels, and whether this CPU has them, as `isa` tells.
+fn levels() -> Vec<(String, bool)> {
+    let text = call(&["isa"]).ok();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("level "));
+    let parts = lines.filter_map(|line| line.trim().split_once(' '));
+    parts.map(|(name, rest)| (name.into(), !rest.trim().starts_with("not supported"))).collect()
+}
+
+/// A file in the temp directory that goes with its owner.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, text: &str) -> TempFile {
+        let path = std::env::temp_dir().join(format!("quintile-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("the temp directory can be written");
+        TempFile(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 #[cfg(unix)]
-#[test]
-fn sigint_ends_a_run_at_once_with_what_was_produced() {
-    let mut child = endless();
-    let mut first = [0];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let out = child.wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(130));
-    assert!(String::from_utf8(out.stderr).unwrap().contains("t/s"), "the timings are still shown");
+fn interrupt(child: &Child) {
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill starts").success());
+}
+
+/// What `tokenize` makes of a text.
+fn tokenize(model: &str, text: &str, options: &[&str]) -> Vec<u64> {
+    let json = call(&[&["tokenize", "-m", model, "-p", text], options].concat()).json();
+    list(&json).iter().map(|id| id.as_u64().expect("an id")).collect()
+}
+
+fn list(json: &Value) -> &[Value] {
+    json.as_array().expect("a list")
 }
 
 #[test]
-fn perplexity_is_the_same_for_any_threads_and_its_json_has_all_digits() {
-    let path = temporary("text.txt", &"the and in on the other hand ".repeat(12));
-    let file = path.to_str().unwrap();
-    let measure = |threads| {
-        json(&["perplexity", "-m", MODEL, "-f", file, "-c", "64", "-t", threads, "--json"])
-    };
-    let (one, three) = (measure("1"), measure("3"));
-    assert_eq!(one["ppl"], three["ppl"]);
-    assert!(one["ppl"].as_f64().unwrap() > 1.0);
-    let (windows, tokens) = (one["windows"].as_u64().unwrap(), one["tokens"].as_u64().unwrap());
-    assert_eq!(windows, tokens / 64);
-    std::fs::remove_file(path).unwrap();
+fn every_command_has_help_with_an_example() {
+    assert!(call(&["--help"]).ok().contains("Example"));
+    for command in COMMANDS {
+        let help = call(&[command, "--help"]).ok();
+        assert!(help.contains("Example"), "{help}");
+        assert!(help.contains(&format!("quintile {command} ")), "{help}");
+    }
 }
 
 #[test]
-fn bench_speaks_llama_benchs_json() {
-    let args = ["bench", "-m", MODEL, "-p", "8", "-n", "4", "-r", "2", "-t", "1", "-o", "json"];
-    let value = json(&[&args[..], &["-ctk", "f32", "-ctv", "f32"]].concat());
-    let tests = value.as_array().unwrap();
-    assert_eq!((&tests[0]["n_prompt"], &tests[1]["n_gen"]), (&8.into(), &4.into()));
-    for test in tests {
-        assert_eq!(test["samples_ns"].as_array().unwrap().len(), 2);
-        assert_eq!((&test["n_threads"], &test["type_k"]), (&1.into(), &"f32".into()));
-        for field in ["avg_ts", "stddev_ts", "avg_ns", "test_time", "model_size", "cpu_info"] {
-            assert!(!test[field].is_null(), "{field}");
+fn wrong_usage_is_exit_2() {
+    call(&["fly"]).refused();
+    call(&["run", "--fly"]).refused();
+    call(&["run", "-m", QWEN2]).refused();
+    call(&["run", "-m", QWEN2, "-p", "a", "-f", "b"]).refused();
+    for options in ["--temp -1", "--temp nan", "--top-p 2", "-t 0", "-b 0", "-c 0", "-n x"] {
+        run(options).refused();
+    }
+    call(&["run", "-m", QWEN2, "-p", PROMPT, "--stop", ""]).refused();
+    call(&["bench", "-m", QWEN2, "-p", "0", "-n", "0"]).refused();
+    call(&["perplexity", "-m", QWEN2, "-f", "Cargo.toml", "-c", "3"]).refused();
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_gguf_is_exit_1_and_named_in_one_line() {
+    let (missing, other) = ("no/such\nmodel.gguf", "Cargo.toml");
+    for (file, name) in [(missing, "model.gguf"), (other, other)] {
+        for args in [
+            &["run", "-m", file, "-p", PROMPT][..],
+            &["inspect", file],
+            &["tokenize", "-m", file, "-p", PROMPT],
+            &["detokenize", "-m", file, "1"],
+            &["perplexity", "-m", file, "-f", "Cargo.toml"],
+            &["bench", "-m", file],
+        ] {
+            let done = call(args);
+            assert_eq!(done.stderr.lines().count(), 1, "{done:?}");
+            assert!(done.failed().contains(name));
         }
     }
+    assert!(call(&["run", "-m", QWEN2, "-f", "none.txt"]).failed().contains("none.txt"));
+}
+
+#[test]
+fn an_unknown_level_is_exit_2_with_the_list_and_one_that_the_cpu_lacks_is_exit_1() {
+    let (has, lacks): (Vec<_>, Vec<_>) = levels().into_iter().partition(|(_, has)| *has);
+    assert!(!has.is_empty() && !lacks.is_empty(), "no CPU has all levels");
+    for args in [&["isa", "--isa", "mmx"][..], &["inspect", QWEN2, "--isa", "mmx"]] {
+        let message = call(args).refused();
+        assert!(has.iter().chain(&lacks).all(|(level, _)| message.contains(level)), "{message}");
+    }
+    for (level, _) in &lacks {
+        assert!(call(&["isa", "--isa", level]).failed().contains(level));
+        assert!(run(&format!("--isa {level}")).failed().contains(level));
+    }
+}
+
+#[test]
+fn inspect_shows_metadata_and_types_as_text_and_json_and_tensors_if_asked() {
+    let text = call(&["inspect", QWEN2]).ok();
+    assert!(text.contains("general.architecture = \"qwen2\""), "{text}");
+    assert!(!text.contains("blk.0."), "{text}");
+    let with_tensors = call(&["inspect", QWEN2, "--tensors"]).ok();
+    assert!(with_tensors.starts_with(&text) && with_tensors.contains("blk.0.attn_q.weight"));
+
+    let json = call(&["inspect", QWEN2, "--json"]).json();
+    assert_eq!(json["metadata"]["general.architecture"], "qwen2");
+    assert!(json.get("tensors").is_none());
+    let json = call(&["inspect", QWEN2, "--json", "--tensors"]).json();
+    let tensors = list(&json["tensors"]);
+    assert_eq!(json["tensor_count"], tensors.len());
+    let types = json["types"].as_object().expect("an object");
+    assert!(types.keys().all(|ty| text.contains(ty.as_str())), "{types:?}");
+    let sum = |key: &str| types.values().filter_map(|ty| ty[key].as_u64()).sum::<u64>();
+    assert_eq!(sum("tensors"), tensors.len() as u64);
+    assert_eq!(sum("values"), json["parameters"].as_u64().expect("a number"));
+    assert_eq!(sum("bytes"), tensors.iter().filter_map(|t| t["size"].as_u64()).sum::<u64>());
+}
+
+#[test]
+fn detokenize_gives_back_what_tokenize_took() {
+    for text in [PROMPT, " the\n\tand  ünïcödé 日本 🙂 ", ""] {
+        let json = call(&["tokenize", "-m", QWEN2, "-p", text]).ok();
+        assert_eq!(call_with(&["tokenize", "-m", QWEN2, "-p", "-"], text).ok(), json);
+        assert_eq!(call_with(&["detokenize", "-m", QWEN2], &json).ok(), text);
+    }
+    let ids: Vec<String> = tokenize(QWEN2, PROMPT, &[]).iter().map(u64::to_string).collect();
+    let args = ["detokenize", "-m", QWEN2].into_iter().chain(ids.iter().map(String::as_str));
+    assert_eq!(call(&args.collect::<Vec<_>>()).ok(), PROMPT);
+    assert!(call(&["detokenize", "-m", QWEN2, "4000000000"]).failed().contains("4000000000"));
+    call_with(&["detokenize", "-m", QWEN2], "the").failed();
+}
+
+#[test]
+fn no_special_neither_adds_nor_recognises_special_tokens() {
+    let plain = tokenize(GEMMA3, PROMPT, &["--no-special"]);
+    let [bos, rest @ ..] = &tokenize(GEMMA3, PROMPT, &[])[..] else { panic!("no tokens") };
+    assert!(rest == plain && !plain.contains(bos));
+    let detokenize = ["detokenize", "-m", GEMMA3, &bos.to_string(), "--no-special"];
+    let name = call(&detokenize[..4]).ok();
+    assert!(!name.is_empty());
+    assert_eq!(call(&detokenize).ok(), "");
+    assert!(tokenize(GEMMA3, &name, &[]).iter().all(|id| id == bos));
+    assert!(!tokenize(GEMMA3, &name, &["--no-special"]).contains(bos));
+}
+
+#[test]
+fn the_text_does_not_depend_on_threads_batch_or_level() {
+    let base = "--temp 0 -n 24 --ignore-eos";
+    let want = run(base).ok();
+    assert!(want.len() >= 12, "{want:?}");
+    let levels = levels().into_iter().filter(|(_, has)| *has);
+    let choices = ["-t 1", "-t 2", "-t 3", "-b 1", "-b 7", "-b 512", "--no-mmap"].map(String::from);
+    for choice in choices.into_iter().chain(levels.map(|(level, _)| format!("--isa {level}"))) {
+        assert_eq!(run(&format!("{base} {choice}")).ok(), want, "{choice}");
+    }
+}
+
+#[test]
+fn a_seed_fixes_the_text_at_any_temperature_and_number_of_threads() {
+    let text = |seed, threads| {
+        let options = "-n 32 --ignore-eos --temp 1.5 --top-k 0 --top-p 1 --min-p 0";
+        run(&format!("{options} --seed {seed} -t {threads}")).ok()
+    };
+    let want = text(7, 1);
+    assert_eq!(text(7, 3), want);
+    assert_eq!(text(7, 1), want);
+    assert_ne!(text(8, 1), want);
+}
+
+#[test]
+fn json_tells_prompt_text_tokens_and_timings_and_its_text_is_what_streams_without_it() {
+    let options = "--temp 0.7 --seed 5 -n 12 --ignore-eos";
+    let json = run(&format!("{options} --json")).json();
+    assert_eq!(run(options).ok(), json["text"].as_str().expect("a text"));
+    assert_eq!(json["prompt_tokens"], Value::from(tokenize(LLAMA, PROMPT, &[])));
+    assert_eq!((&json["stop"], &json["seed"]), (&"length".into(), &5.into()));
+    assert_eq!(json["timings"]["decode_tokens"], 12);
+    for key in ["load_s", "ttft_s", "prefill_ts", "decode_ts"] {
+        assert!(json["timings"][key].as_f64().is_some_and(|x| x > 0.0), "{key}: {json}");
+    }
+    let tokens = list(&json["tokens"]);
+    assert_eq!(tokens.len(), 12);
+    for token in tokens {
+        let top = list(&token["top"]);
+        assert_eq!(top.len(), 5);
+        for entry in top.iter().chain([token]) {
+            assert!(entry["id"].is_u64() && entry["text"].is_string(), "{entry}");
+        }
+        let probs: Vec<f64> = top.iter().filter_map(|t| t["logprob"].as_f64()).collect();
+        assert!(probs.len() == 5 && probs.is_sorted_by(|a, b| a >= b) && probs[0] < 0.0);
+        assert!(token["logprob"].as_f64().is_some_and(|p| p <= probs[0]), "{token}");
+    }
+}
+
+#[test]
+fn a_prompt_comes_from_the_command_line_stdin_or_a_file() {
+    let file = TempFile::new("prompt.txt", PROMPT);
+    let with = |[option, source]: [&str; 2]| {
+        let rest = ["--temp", "0", "-n", "8", "--ignore-eos"];
+        call_with(&[&["run", "-m", LLAMA, option, source], &rest[..]].concat(), PROMPT).ok()
+    };
+    let want = with(["-p", PROMPT]);
+    assert_eq!(with(["-p", "-"]), want);
+    assert_eq!(with(["-f", file.path()]), want);
+}
+
+#[test]
+fn an_empty_prompt_needs_a_model_that_adds_bos() {
+    let args = |model| ["run", "-m", model, "-p", "", "-n", "4", "--ignore-eos", "--temp", "0"];
+    assert!(call(&args(QWEN2)).failed().contains("empty"));
+    call(&args(GEMMA3)).ok();
+}
+
+#[test]
+fn a_prompt_that_the_context_cannot_hold_is_exit_1_with_both_numbers() {
+    let prompt = tokenize(LLAMA, PROMPT, &[]).len();
+    let message = run(&format!("-c {}", prompt - 1)).failed();
+    let numbers: Vec<usize> =
+        message.split(|c: char| !c.is_ascii_digit()).filter_map(|s| s.parse().ok()).collect();
+    assert_eq!(numbers, [prompt, prompt - 1], "{message}");
+}
+
+#[test]
+fn a_full_context_ends_generation_with_exit_0_and_says_so() {
+    let prompt = tokenize(LLAMA, PROMPT, &[]).len();
+    // After a prompt that fills the context, one token is known.
+    for room in [0, 8] {
+        let done = run(&format!("-c {} -n 100 --ignore-eos --json", prompt + room));
+        assert!(done.stderr.contains(&format!("context of {} is full", prompt + room)), "{done:?}");
+        let json = done.json();
+        assert_eq!(json["stop"], "context");
+        assert_eq!(list(&json["tokens"]).len(), room + 1);
+    }
+}
+
+#[test]
+fn a_stop_string_cuts_the_text_before_it() {
+    let options = "--temp 0 -n 32 --ignore-eos --json";
+    let full = run(options).json()["text"].as_str().expect("a text").to_owned();
+    let middle: Vec<char> = full.chars().skip(full.chars().count() / 2).take(3).collect();
+    let stop = middle.iter().collect::<String>();
+    let args = [run_args(options), vec!["--stop", "never here", "--stop", &stop]].concat();
+    let json = call(&args).json();
+    assert_eq!(json["stop"], "stop");
+    assert_eq!(json["text"], full[..full.find(&stop).expect("it is there")]);
+}
+
+#[test]
+fn a_closed_stdout_ends_a_command_at_once_with_exit_0_and_no_words() {
+    let mut child = spawn(&run_args("--temp 1.5 --seed 3 --ignore-eos -n 5000 -c 8192"));
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut [0]).expect("a byte");
+    drop(stdout);
+    let done = wait(child);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(!done.stderr.contains("panicked") && !done.stderr.contains("error"), "{done:?}");
+    assert!(!done.stderr.contains("decode"), "it went on to the end: {done:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_stdout_is_exit_1() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quintile"));
+    let out = command.args(["inspect", QWEN2]).stdout(full).output().expect("the binary starts");
+    assert_eq!(out.status.code(), Some(1));
+    assert!(out.stderr.starts_with(b"error: cannot write to stdout"), "{out:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn sigint_ends_a_run_with_130_and_keeps_what_was_printed() {
+    let options = "--temp 1.5 --seed 3 --ignore-eos -c 8192";
+    let mut child = spawn(&run_args(&format!("{options} -n 5000")));
+    let mut first = [0];
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("a byte");
+    interrupt(&child);
+    let out = child.wait_with_output().expect("the child ends");
+    assert_eq!(out.status.code(), Some(130), "{out:?}");
+    let printed = String::from_utf8([&first[..], &out.stdout].concat()).expect("UTF-8");
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(stderr.contains("decode") && !stderr.contains("decode 5000"), "{stderr}");
+    let start = run(&format!("{options} -n 16")).ok();
+    assert!(printed.starts_with(&start) || start.starts_with(&printed), "{printed:?} {start:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn sigint_still_prints_the_json_of_what_was_done() {
+    use std::io::{BufRead, BufReader};
+    let mut child = spawn(&run_args("--temp 0 --ignore-eos -n 5000 -c 8192 --json"));
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.starts_with("context ") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended too early");
+    }
+    interrupt(&child);
+    let done = wait(child);
+    assert_eq!(done.code, Some(130), "{done:?}");
+    let json: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(json["stop"], "interrupt");
+    assert!(list(&json["tokens"]).len() < 5000);
+}
+
+#[test]
+fn perplexity_does_not_depend_on_the_threads_and_counts_windows() {
+    let file = TempFile::new("text.txt", &"the and in on, then no other one.\n".repeat(12));
+    let perplexity = |options: &str| {
+        let args = ["perplexity", "-m", QWEN2, "-f", file.path(), "--json", "-c"];
+        call(&args.into_iter().chain(options.split(' ')).collect::<Vec<_>>())
+    };
+    let (one, three) = (perplexity("32 -t 1").json(), perplexity("32 -t 3").json());
+    assert!(one["ppl"].as_f64().is_some_and(|ppl| ppl > 1.0 && ppl.is_finite()), "{one}");
+    assert_eq!((&one["ppl"], &one["nll"]), (&three["ppl"], &three["nll"]));
+    let tokens = one["tokens"].as_u64().expect("a number");
+    assert_eq!(one["windows"], tokens / 32);
+    assert_eq!(perplexity("32 --windows 1").json()["windows"], 1);
+    assert!(perplexity("100000").failed().contains(&tokens.to_string()));
+}
+
+#[test]
+fn bench_gives_the_fields_of_llama_bench() {
+    let args = ["bench", "-m", QWEN2, "-p", "8", "-n", "4", "-r", "2", "-t", "2"];
+    let json = call(&[&args[..], &["-o", "json"]].concat()).json();
+    let tests = list(&json);
+    let sizes: Vec<_> =
+        tests.iter().map(|t| (t["n_prompt"].as_u64(), t["n_gen"].as_u64())).collect();
+    assert_eq!(sizes, [(Some(8), Some(0)), (Some(0), Some(4))]);
+    for test in tests {
+        assert_eq!(test["n_threads"], 2);
+        let ns: Vec<u64> = test["samples_ns"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_u64)
+            .collect();
+        assert!(ns.len() == 2 && !ns.contains(&0), "{test}");
+        assert_eq!(test["avg_ns"], (ns[0] + ns[1]) / 2);
+        assert!(test["avg_ts"].as_f64().is_some_and(|x| x > 0.0), "{test}");
+        assert!(test["stddev_ts"].as_f64().is_some_and(|x| x >= 0.0), "{test}");
+        let time = test["test_time"].as_str().expect("a text");
+        assert!(time.len() == 20 && time.starts_with("20") && time.ends_with('Z'), "{time}");
+    }
+    let table = call(&args).ok();
+    assert!(table.contains("| pp8 |") && table.contains("| tg4 |"), "{table}");
+}
+
+#[test]
+fn the_cache_types_must_match() {
+    run("-n 2 -ctk f32 -ctv f32").ok();
+    run("-n 2 -ctk=f32 --cache-type-v f32").ok();
+    let message = run("-ctk f32").refused();
+    assert!(message.contains("f16") && message.contains("f32"), "{message}");
+    run("-ctk q8_0 -ctv q8_0").refused();
 }

@@ -80,14 +80,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(Failure::Interrupted) => ExitCode::from(130),
         Err(Failure::Failed(message)) => {
-            output::status(format_args!("error: {message}"));
+            output::status(format_args!("error: {}", one_line(&message)));
             ExitCode::from(1)
         }
         Err(Failure::Usage(message)) => {
-            output::status(format_args!("error: {message}"));
+            output::status(format_args!("error: {}", one_line(&message)));
             ExitCode::from(2)
         }
     }
+}
+
+/// Escapes control characters: names of files and what files hold may have them, and they must neither
+/// break the line nor drive the terminal.
+fn one_line(message: &str) -> String {
+    let mut out = String::new();
+    for c in message.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
 }
 
 /// Spells out the options of several letters behind one dash, which users of other engines know; but not
