@@ -13,6 +13,7 @@
 //! | [`kernels`] | one folder an operation: the contract, the definition, its fast siblings |
 //! | [`matmul`] | row ranges and tiles over the kernels; bring your own threads |
 //! | [`tensor`], [`gguf`] | typed views on mapped bytes; the file reader |
+//! | [`quantize`] | which format each tensor of a quantised file gets |
 //! | [`model`] | the transformer: configuration, tokenizer, cache, forward pass, sampler |
 //! | `cli` | the command line |
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -27,6 +28,8 @@ pub mod matmul;
 pub mod gguf;
 #[cfg(feature = "driver")]
 pub mod model;
+#[cfg(feature = "driver")]
+pub mod quantize;
 #[cfg(feature = "driver")]
 pub mod tensor;
 
