@@ -148,7 +148,7 @@ INVENTED = {
     # The fused projection has the role of values.
     "falcon": ("falcon", 32, 71, 1, ENDS + matrices(
         "blk.*.attn_qkv.weight", "blk.*.attn_output.weight", "blk.*.ffn_up.weight", "blk.*.ffn_down.weight")),
-    "falcon-tied": ("falcon", 1, 8, 8, ENDS[:1]),
+    "falcon-tied": ("falcon", 1, 8, 8, ENDS[:1] + matrices("blk.*.attn_qkv.weight")),
     # Rows that blocks of 256, and of 32, do not divide.
     "llama-rows-of-576": ("llama", 9, 9, 3, [(name, (576, 2)) for name, _ in ENDS + DENSE]),
     "llama-rows-of-100": ("llama", 9, 9, 3, [(name, (100, 2)) for name, _ in ENDS[:1] + DENSE]),

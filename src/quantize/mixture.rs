@@ -1,6 +1,6 @@
 //! Which format a file type gives to which tensor: the mixtures that llama.cpp 0.5.0 uses by the
-//! same names without an importance matrix. Which tensors need more bits was found by trial; only
-//! `tests/data/mixtures` can say that a rule is right.
+//! same names without an importance matrix. The rules were found by trial, not
+//! derived: `tests/data/mixtures` is what they are checked against.
 //!
 //! A tensor gets the format of the first [rule](rules) that holds for it, else the file type's
 //! [base](FileType::base); then come what every file type does alike

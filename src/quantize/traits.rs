@@ -43,7 +43,7 @@ impl Traits {
         let kv_heads = first_count(metadata, &key("attention.head_count_kv"))?.unwrap_or(heads);
         let experts = metadata.u32(&key("expert_count"))?.unwrap_or(0);
         let large = match (architecture, layers) {
-            ("llama" | "llama-embed", 80) => heads != kv_heads && experts != 8,
+            ("llama" | "llama-embed", 80) => heads != kv_heads,
             ("qwen2" | "deci" | "olmo", 80) | ("jais2", 68) => true,
             _ => false,
         };
