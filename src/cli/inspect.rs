@@ -1,7 +1,7 @@
 //! `quintile inspect`: for any architecture, and files of a vocabulary alone.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -59,6 +59,9 @@ fn as_text(file: &Gguf, tensors: bool) -> Result<(), Failure> {
         file.path().map(|p| p.display().to_string()).unwrap_or_default()
     ))?;
     line(format_args!("size        {} ({} bytes)", bytes(file.file_size()), file.file_size()))?;
+    if file.shards().len() > 1 {
+        line(format_args!("files       {}, opened as one", file.shards().len()))?;
+    }
     line(format_args!("version     {}", file.version()))?;
     line(format_args!("alignment   {}", file.alignment()))?;
     line(format_args!("tensors     {}", file.tensors().len()))?;
@@ -74,12 +77,16 @@ fn as_text(file: &Gguf, tensors: bool) -> Result<(), Failure> {
     if tensors {
         line("")?;
         for t in file.tensors() {
+            let shard = match file.shards().len() {
+                1 => String::new(),
+                _ => format!("  in file {}", t.shard + 1),
+            };
             let dims = format!("{:?}", &t.dims[..]);
             let note = if t.format.is_some() { "" } else { "  (cannot be computed with)" };
             // Escaped: a hostile file must not drive the terminal.
             let (name, ty) = (t.name.escape_debug().to_string(), t.type_name());
             line(format_args!(
-                "{name:40} {ty:8} {dims:22} at {:12} {:12} bytes{note}",
+                "{name:40} {ty:8} {dims:22} at {:12} {:12} bytes{shard}{note}",
                 t.offset, t.size
             ))?;
         }
@@ -153,8 +160,13 @@ fn as_json(file: &Gguf, tensors: bool) -> Json {
             (name.to_owned(), json!({ "tensors": tensors, "values": values, "bytes": bytes }))
         })
         .collect();
+    let path = |path: Option<&Path>| path.map(|p| p.display().to_string());
+    let files: Vec<Json> = (file.shards().iter())
+        .map(|shard| json!({ "file": path(shard.path()), "size": shard.size() }))
+        .collect();
     let mut out = json!({
-        "file": file.path().map(|p| p.display().to_string()),
+        "file": path(file.path()),
+        "files": files,
         "size": file.file_size(),
         "version": file.version(),
         "alignment": file.alignment(),
@@ -170,6 +182,7 @@ fn as_json(file: &Gguf, tensors: bool) -> Json {
                 "type": t.type_name(),
                 "computed": t.format.is_some(),
                 "dims": t.dims[..],
+                "shard": t.shard,
                 "offset": t.offset,
                 "size": t.size,
             })

@@ -49,6 +49,16 @@ pub enum Error {
         Computed
     )]
     NotComputed { file: Option<Arc<Path>>, name: String, offset: u64, type_name: &'static str },
+    /// A file of a split model is not there; `sibling` is one that is.
+    #[error(
+        "{}: this file is missing: {} is one of {count} that belong together",
+        path.display(),
+        sibling.display()
+    )]
+    MissingShard { path: PathBuf, sibling: Arc<Path>, count: u32 },
+    /// Two files of a split model hold a tensor of the same name.
+    #[error("{}: tensor {name} at byte {offset} is also in {}", file.display(), earlier.display())]
+    RepeatedTensor { file: Arc<Path>, name: String, offset: u64, earlier: Arc<Path> },
     /// The tensor's shape and bytes do not belong together.
     #[error("{}tensor {name}: {error}", Prefix(file))]
     Tensor { file: Option<Arc<Path>>, name: String, error: tensor::Error },

@@ -8,6 +8,11 @@
 //! bounded by the file's size and by [`Limits`]. Every tensor of a [`Gguf`] has been found to lie
 //! inside the file, aligned, and apart from the others.
 //!
+//! The files of a split model are read as one. They are named `PREFIX-00001-of-00003.gguf` and so
+//! on, lie in one folder, and state their place under `split.no`, `split.count` and
+//! `split.tensors.count`; any of them opens all. A set that is not complete, or whose files do not
+//! agree with their names and with each other, is refused with an error that names the file.
+//!
 //! ```no_run
 //! use quintile::gguf::{Gguf, OpenOptions};
 //!
@@ -23,6 +28,8 @@ mod error;
 mod header;
 mod limits;
 mod metadata;
+mod shard;
+mod split;
 mod tensor_info;
 mod tensor_types;
 mod value;
@@ -30,139 +37,106 @@ mod value;
 pub use error::Error;
 pub use limits::Limits;
 pub use metadata::Metadata;
+pub use shard::{OpenOptions, Shard};
 pub use tensor_info::TensorInfo;
 pub use tensor_types::{TensorType, type_name};
 pub use value::{Array, Value};
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
-
-use memmap2::Mmap;
 
 use self::error::Source;
 use self::header::Header;
+use self::tensor_info::TensorTable;
 use crate::tensor::Tensor;
 
-/// How a file is opened.
-#[derive(Clone, Debug)]
-pub struct OpenOptions {
-    /// Map the file (the default), or read all of it into memory.
-    ///
-    /// A mapped file costs no memory of its own and opens at once. But if another process
-    /// truncates it while it is mapped, the next access to the lost part ends this process with
-    /// SIGBUS; if another process writes to it, weights change under the reader. A file that was
-    /// read into memory is immune to both.
-    pub mmap: bool,
-    /// What the header may hold.
-    pub limits: Limits,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        OpenOptions { mmap: true, limits: Limits::default() }
-    }
-}
-
-/// A GGUF file: its metadata, and its tensors where they lie.
+/// A GGUF file, or the files of a split model as if they were one: metadata, and tensors where they
+/// lie.
 pub struct Gguf {
-    source: Source,
-    bytes: Bytes,
-    header: Header,
-}
-
-enum Bytes {
-    Mapped(Mmap),
-    Owned(Vec<u8>),
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Owned(bytes) => bytes,
-        }
-    }
+    /// At least one.
+    shards: Vec<Shard>,
+    metadata: Metadata,
+    table: TensorTable,
 }
 
 impl Gguf {
     /// Opens a file and reads its header.
     ///
+    /// Of a split model (`PREFIX-00001-of-00003.gguf` and so on) any file opens the whole set.
+    ///
     /// # Errors
-    /// If the file cannot be read or is not a sound GGUF file.
+    /// If the file cannot be read or is not a sound GGUF file, or if the set is not complete or its
+    /// files do not belong together.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Gguf, Error> {
-        let cannot =
-            |action| move |error: io::Error| Error::Io { path: path.to_owned(), action, error };
-        let file = File::open(path).map_err(cannot("open"))?;
-        let metadata = file.metadata().map_err(cannot("examine"))?;
-        if !metadata.is_file() {
-            // A device or a pipe has no length to check counts against.
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-            return Err(cannot("use")(error));
-        }
-        let bytes = if options.mmap {
-            // SAFETY: the map is private to this value and only read, as bytes, of which any
-            // pattern is valid. That no other process truncates or rewrites the file meanwhile is
-            // the caller's part, stated at `OpenOptions::mmap`.
-            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(cannot("map"))?)
-        } else {
-            Bytes::Owned(read_all(file, metadata.len()).map_err(cannot("read"))?)
-        };
-        Self::new(Some(path.into()), bytes, &options.limits)
+        Self::complete(Shard::open(path, options)?, options)
     }
 
-    /// Reads the header of a file that is in memory.
+    /// Reads the header of a file that is in memory; not one of a split model.
     ///
     /// # Errors
     /// If the bytes are not a sound GGUF file.
     pub fn from_bytes(bytes: Vec<u8>, limits: &Limits) -> Result<Gguf, Error> {
-        Self::new(None, Bytes::Owned(bytes), limits)
+        let options = OpenOptions { mmap: false, limits: limits.clone() };
+        Self::complete(Shard::in_memory(bytes, limits)?, &options)
     }
 
-    fn new(source: Source, bytes: Bytes, limits: &Limits) -> Result<Gguf, Error> {
-        let header = Header::read(bytes.as_slice(), &source, limits)?;
-        Ok(Gguf { source, bytes, header })
+    fn complete(file: (Shard, Header), options: &OpenOptions) -> Result<Gguf, Error> {
+        let (shards, metadata, table) = split::complete(file, options)?;
+        Ok(Gguf { shards, metadata, table })
     }
 
-    /// The path it was opened by.
+    fn first(&self) -> &Shard {
+        &self.shards[0]
+    }
+
+    fn source(&self) -> Source {
+        self.first().source.clone()
+    }
+
+    /// The files, in order: one, unless the model is split.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// The path of the (first) file.
     pub fn path(&self) -> Option<&Path> {
-        self.source.as_deref()
+        self.first().path()
     }
 
-    /// Bytes of the whole file.
+    /// Bytes of all files.
     pub fn file_size(&self) -> u64 {
-        self.bytes.as_slice().len() as u64
+        self.shards.iter().map(Shard::size).sum()
     }
 
-    /// The version of the format, 2 or 3.
+    /// The version of the (first file's) format, 2 or 3.
     pub fn version(&self) -> u32 {
-        self.header.version
+        self.first().version
     }
 
-    /// The alignment of tensor data in the file, in bytes: a power of two.
+    /// The alignment of tensor data in the (first) file, in bytes: a power of two.
     pub fn alignment(&self) -> u32 {
-        self.header.alignment
+        self.first().alignment()
     }
 
-    /// The byte of the file where tensor data begins (in a file without tensors, would begin).
+    /// The byte of the (first) file where tensor data begins (in a file without tensors, would
+    /// begin).
     pub fn data_offset(&self) -> u64 {
-        self.header.data
+        self.first().data_offset()
     }
 
-    /// The key-value pairs.
+    /// The key-value pairs; of a split model the first file's.
     pub fn metadata(&self) -> &Metadata {
-        &self.header.metadata
+        &self.metadata
     }
 
-    /// All tensors, in the order of the file.
+    /// All tensors, in the order of the file (of the files, one after the other).
     pub fn tensors(&self) -> &[TensorInfo] {
-        &self.header.table.tensors
+        &self.table.tensors
     }
 
     /// The record of the tensor `name`.
     pub fn tensor_info(&self, name: &str) -> Option<&TensorInfo> {
-        self.header.table.find(name)
+        self.table.find(name)
     }
 
     /// The data of a tensor of this file.
@@ -171,7 +145,7 @@ impl Gguf {
     /// If `tensor` comes from another file and lies outside this one.
     pub fn tensor_bytes(&self, tensor: &TensorInfo) -> &[u8] {
         // Both fit: the reader has found the tensor to lie inside these bytes.
-        &self.bytes.as_slice()[tensor.offset as usize..][..tensor.size as usize]
+        &self.shards[tensor.shard].bytes()[tensor.offset as usize..][..tensor.size as usize]
     }
 
     /// The tensor `name`.
@@ -180,10 +154,8 @@ impl Gguf {
     /// [`Error::MissingTensor`] if there is none, [`Error::NotComputed`] if this crate does not
     /// compute with its type.
     pub fn tensor(&self, name: &str) -> Result<Tensor<'_>, Error> {
-        self.find_tensor(name)?.ok_or_else(|| Error::MissingTensor {
-            file: self.source.clone(),
-            name: name.to_owned(),
-        })
+        self.find_tensor(name)?
+            .ok_or_else(|| Error::MissingTensor { file: self.source(), name: name.to_owned() })
     }
 
     /// The tensor `name`, or `None` where there is none.
@@ -197,14 +169,15 @@ impl Gguf {
     fn view(&self, tensor: &TensorInfo) -> Result<Tensor<'_>, Error> {
         let Some(format) = tensor.format else {
             return Err(Error::NotComputed {
-                file: self.source.clone(),
+                file: self.shards[tensor.shard].source.clone(),
                 name: tensor.name.clone(),
                 offset: tensor.offset,
                 type_name: tensor.type_name(),
             });
         };
         Tensor::new(format, &tensor.dims, self.tensor_bytes(tensor)).map_err(|error| {
-            Error::Tensor { file: self.source.clone(), name: tensor.name.clone(), error }
+            let file = self.shards[tensor.shard].source.clone();
+            Error::Tensor { file, name: tensor.name.clone(), error }
         })
     }
 }
@@ -213,20 +186,10 @@ impl fmt::Debug for Gguf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gguf")
             .field("path", &self.path())
+            .field("files", &self.shards.len())
             .field("version", &self.version())
             .field("metadata keys", &self.metadata().len())
             .field("tensors", &self.tensors().len())
             .finish_non_exhaustive()
     }
-}
-
-/// Reads `len` bytes; an error where memory or the file does not hold them.
-fn read_all(file: File, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    usize::try_from(len)
-        .ok()
-        .and_then(|len| bytes.try_reserve_exact(len).ok())
-        .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    file.take(len).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

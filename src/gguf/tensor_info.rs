@@ -22,7 +22,9 @@ pub struct TensorInfo {
     pub type_id: u32,
     /// The format, if the type is one that this crate computes with.
     pub format: Option<Format>,
-    /// The byte of the file where its data begins.
+    /// The number of its file among [`Gguf::shards`](super::Gguf::shards); 0 unless split.
+    pub shard: usize,
+    /// The byte of that file where its data begins.
     pub offset: u64,
     /// Bytes of its data.
     pub size: u64,
@@ -119,6 +121,22 @@ impl TensorTable {
         self.offset_fields = Vec::new();
         Ok(())
     }
+
+    /// The tables of a split model's files as one; two tensors of the same name where names are not
+    /// unique, the earlier one first.
+    pub fn join(tables: Vec<TensorTable>) -> Result<TensorTable, [TensorInfo; 2]> {
+        let mut tensors = Vec::new();
+        for (shard, table) in tables.into_iter().enumerate() {
+            tensors.extend(table.tensors.into_iter().map(|tensor| TensorInfo { shard, ..tensor }));
+        }
+        let name = |&i: &usize| tensors[i].name.as_str();
+        let mut by_name: Vec<usize> = (0..tensors.len()).collect();
+        by_name.sort_by(|a, b| name(a).cmp(name(b)));
+        match by_name.windows(2).find(|pair| name(&pair[0]) == name(&pair[1])) {
+            Some(pair) => Err([pair[0], pair[1]].map(|i| tensors[i].clone())),
+            None => Ok(TensorTable { tensors, by_name, offset_fields: Vec::new() }),
+        }
+    }
 }
 
 #[cold]
@@ -186,6 +204,7 @@ fn read_record(cursor: &mut Cursor<'_>, i: usize) -> Result<TensorInfo, Error> {
         dims,
         type_id,
         format: Format::from_gguf_id(type_id),
+        shard: 0,
         offset,
         size: size as u64,
     })

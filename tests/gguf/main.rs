@@ -8,6 +8,7 @@ mod malformed;
 mod mutations;
 mod reading;
 mod real_models;
+mod splits;
 
 use quintile::gguf::{Gguf, Limits};
 
