@@ -17,7 +17,7 @@
 //! For the formats of 32 these are the rules that GGUF files have always been made by, and the
 //! bytes are those of other tools. The K formats leave the search for scales to the quantiser:
 //! ours minimises the squared error, of a sub-block first and then of the super-block with its
-//! scales rounded, which `docs/quantize.md` compares with llama.cpp's.
+//! scales rounded. `tests/quantize.rs` compares the errors with llama.cpp's.
 //!
 //! What no format holds:
 //! - A NaN or an infinity makes the scale of its block NaN, and so every value of the block: it is
