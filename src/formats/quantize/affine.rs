@@ -6,6 +6,8 @@
 //! refined. Of the super-block: scales and minimums are rounded to multiples of `d` and `dmin`,
 //! and the same steps are taken for these two numbers.
 
+#![allow(clippy::needless_range_loop)] // iterators with closures would lose the CPU's features
+
 use super::lanes::Lanes;
 use super::saturating_f16;
 

@@ -1,5 +1,7 @@
 //! The K formats: the search for scales, then quants by these scales.
 
+#![allow(clippy::needless_range_loop)] // a sub-block is a range of several arrays
+
 use super::affine::{self, Affine, SubBlocks};
 use super::lanes::{LANES, Lanes};
 use super::symmetric::{self, Symmetric};
@@ -65,7 +67,7 @@ fn affine<L: Lanes, const N: usize, const G: usize>(
 ) -> SuperBlock {
     let (x, unit) = match normalise(x) {
         Ok(normal) => normal,
-        Err(block) => return block,
+        Err(block) => return *block,
     };
     let found = Affine::search(&sub_blocks::<L, N, G>(&x), ranges, unit);
     let mut block = SuperBlock { d: found.d * unit, dmin: found.dmin * unit, ..ZERO };
@@ -91,7 +93,7 @@ fn symmetric<L: Lanes, const N: usize, const G: usize>(
 ) -> SuperBlock {
     let (x, unit) = match normalise(x) {
         Ok(normal) => normal,
-        Err(block) => return block,
+        Err(block) => return *block,
     };
     let found = Symmetric::search(&sub_blocks::<L, N, G>(&x), ranges, unit);
     let mut block = SuperBlock { d: found.d * unit, ..ZERO };
@@ -112,10 +114,10 @@ fn symmetric<L: Lanes, const N: usize, const G: usize>(
 /// The values in units of a power of two, so that the largest magnitude is 1 to 2 and no sum of
 /// squares overflows or becomes subnormal; or the block that needs no search.
 #[inline(always)]
-fn normalise(x: &[f32; SUPER_BLOCK]) -> Result<([f32; SUPER_BLOCK], f32), SuperBlock> {
-    let amax = finite_amax(x).ok_or(NOT_A_NUMBER)?.min(LARGEST);
+fn normalise(x: &[f32; SUPER_BLOCK]) -> Result<([f32; SUPER_BLOCK], f32), &'static SuperBlock> {
+    let amax = finite_amax(x).ok_or(&NOT_A_NUMBER)?.min(LARGEST);
     if amax < SMALLEST {
-        return Err(ZERO);
+        return Err(&ZERO);
     }
     let unit = f32::from_bits(amax.to_bits() & 0x7f80_0000);
     let inverse = 1.0 / unit;

@@ -3,6 +3,8 @@
 //! As in [`affine`](super::affine), without minimums. Scales have a sign, and quants reach from
 //! `-max` to `max - 1`: which sign is better for a sub-block is part of the search.
 
+#![allow(clippy::needless_range_loop)] // iterators with closures would lose the CPU's features
+
 use super::affine::SubBlocks;
 use super::lanes::Lanes;
 use super::saturating_f16;
