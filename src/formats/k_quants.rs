@@ -3,7 +3,7 @@
 //! Each block turns into integers once, in [`Integers256::integers`]; dequantisation and the scalar
 //! dot both start from those.
 
-use super::{Block, SUPER_BLOCK, f16_value};
+use super::{Block, SUPER_BLOCK, f16_bits, f16_value};
 
 /// What a super-block says: element `i`, in the sub-block `j = i / 16`, has the value
 /// `(d * scales[j]) * quants[i] - dmin * mins[j]`.
@@ -27,6 +27,9 @@ pub trait Integers256: Block {
     const HAS_MINS: bool;
     /// Unpacks the block.
     fn integers(&self) -> SuperBlock;
+    /// The block that says this: the inverse of [`integers`](Self::integers), for scales that the
+    /// format can store and quants in its range.
+    fn pack(integers: &SuperBlock) -> Self;
 }
 
 /// Declares a super-block, its size, and its dequantisation from its integers.
@@ -35,7 +38,8 @@ macro_rules! super_block {
         $(#[$doc:meta])*
         $name:ident: $bytes:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }
         mins: $mins:literal
-        |$block:ident| $integers:expr
+        unpack: |$block:ident| $integers:expr,
+        pack: |$w:ident| $packed:expr
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,10 @@ macro_rules! super_block {
             fn integers(&self) -> SuperBlock {
                 let $block = self;
                 $integers
+            }
+            #[inline(always)]
+            fn pack($w: &SuperBlock) -> $name {
+                $packed
             }
         }
 
@@ -83,12 +91,18 @@ super_block! {
         dmin: [u8; 2],
     }
     mins: true
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f16_value(b.d),
         dmin: f16_value(b.dmin),
         scales: b.scales.map(|s| (s & 0x0f) as i8),
         mins: b.scales.map(|s| s >> 4),
         quants: two_bits(&b.qs).map(|q| q as i8),
+    },
+    pack: |w| BlockQ2K {
+        scales: core::array::from_fn(|j| w.scales[j] as u8 | w.mins[j] << 4),
+        qs: pack_two_bits(&w.quants.map(|q| q as u8)),
+        d: f16_bits(w.d),
+        dmin: f16_bits(w.dmin),
     }
 }
 
@@ -107,7 +121,7 @@ super_block! {
         d: [u8; 2],
     }
     mins: false
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f16_value(b.d),
         dmin: 0.0,
         scales: core::array::from_fn(|j| {
@@ -125,6 +139,20 @@ super_block! {
             }
             quants
         },
+    },
+    pack: |w| BlockQ3K {
+        hmask: core::array::from_fn(|l| {
+            (0..8).fold(0, |mask, b| mask | u8::from(w.quants[32 * b + l] >= 0) << b)
+        }),
+        qs: pack_two_bits(&w.quants.map(|q| q as u8)),
+        scales: {
+            let s = w.scales.map(|s| (s + 32) as u8);
+            core::array::from_fn(|i| match i {
+                0..8 => s[i] & 0x0f | s[i + 8] << 4,
+                _ => (0..4).fold(0, |bits, j| bits | s[i - 8 + 4 * j] >> 4 << (2 * j)),
+            })
+        },
+        d: f16_bits(w.d),
     }
 }
 
@@ -142,12 +170,18 @@ super_block! {
         qs: [u8; 128],
     }
     mins: true
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f16_value(b.d),
         dmin: f16_value(b.dmin),
         scales: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).0 as i8),
         mins: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).1),
         quants: nibbles(&b.qs).map(|q| q as i8),
+    },
+    pack: |w| BlockQ4K {
+        d: f16_bits(w.d),
+        dmin: f16_bits(w.dmin),
+        scales: pack_scales_mins_k4(&w.scales, &w.mins),
+        qs: pack_nibbles(&w.quants),
     }
 }
 
@@ -166,7 +200,7 @@ super_block! {
         qs: [u8; 128],
     }
     mins: true
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f16_value(b.d),
         dmin: f16_value(b.dmin),
         scales: core::array::from_fn(|j| scale_min_k4(&b.scales, j / 2).0 as i8),
@@ -178,6 +212,15 @@ super_block! {
             }
             quants
         },
+    },
+    pack: |w| BlockQ5K {
+        d: f16_bits(w.d),
+        dmin: f16_bits(w.dmin),
+        scales: pack_scales_mins_k4(&w.scales, &w.mins),
+        qh: core::array::from_fn(|l| {
+            (0..8).fold(0, |bits, j| bits | (w.quants[32 * j + l] as u8 >> 4) << j)
+        }),
+        qs: pack_nibbles(&w.quants),
     }
 }
 
@@ -195,7 +238,7 @@ super_block! {
         d: [u8; 2],
     }
     mins: false
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f16_value(b.d),
         dmin: 0.0,
         scales: b.scales,
@@ -208,6 +251,18 @@ super_block! {
                 (low | top[i] << 4) as i8 - 32
             })
         },
+    },
+    pack: |w| {
+        let quants = w.quants.map(|q| (q + 32) as u8);
+        BlockQ6K {
+            ql: core::array::from_fn(|i| {
+                let first = 128 * (i / 64) + i % 64;
+                quants[first] & 0x0f | quants[first + 64] << 4
+            }),
+            qh: pack_two_bits(&quants.map(|q| q >> 4)),
+            scales: w.scales,
+            d: f16_bits(w.d),
+        }
     }
 }
 
@@ -223,12 +278,20 @@ super_block! {
         bsums: [[u8; 2]; 16],
     }
     mins: false
-    |b| SuperBlock {
+    unpack: |b| SuperBlock {
         d: f32::from_le_bytes(b.d),
         dmin: 0.0,
         scales: [1; 16],
         mins: [0; 16],
         quants: b.qs,
+    },
+    pack: |w| BlockQ8K {
+        d: w.d.to_le_bytes(),
+        qs: w.quants,
+        bsums: core::array::from_fn(|j| {
+            let sum: i16 = w.quants[16 * j..16 * j + 16].iter().map(|&q| i16::from(q)).sum();
+            sum.to_le_bytes()
+        }),
     }
 }
 
@@ -256,4 +319,33 @@ fn two_bits(bytes: &[u8; 64]) -> [u8; 256] {
 #[inline(always)]
 fn nibbles(bytes: &[u8; 128]) -> [u8; 256] {
     core::array::from_fn(|i| bytes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 0x0f)
+}
+
+/// The inverse of [`scale_min_k4`], of sub-blocks of 32 whose parts are given for each 16 values.
+#[inline(always)]
+fn pack_scales_mins_k4(scales: &[i8; 16], mins: &[u8; 16]) -> [u8; 12] {
+    let (s, m) = (|j: usize| scales[2 * j] as u8, |j: usize| mins[2 * j]);
+    core::array::from_fn(|i| match i {
+        0..4 => s(i) | s(i + 4) >> 4 << 6,
+        4..8 => m(i - 4) | m(i) >> 4 << 6,
+        _ => s(i - 4) & 0x0f | m(i - 4) << 4,
+    })
+}
+
+/// The inverse of [`two_bits`], of the low two bits.
+#[inline(always)]
+fn pack_two_bits(quants: &[u8; 256]) -> [u8; 64] {
+    core::array::from_fn(|i| {
+        let first = 128 * (i / 32) + i % 32;
+        (0..4).fold(0, |bits, b| bits | (quants[first + 32 * b] & 3) << (2 * b))
+    })
+}
+
+/// The inverse of [`nibbles`], of the low four bits.
+#[inline(always)]
+fn pack_nibbles(quants: &[i8; 256]) -> [u8; 128] {
+    core::array::from_fn(|i| {
+        let first = 64 * (i / 32) + i % 32;
+        quants[first] as u8 & 0x0f | (quants[first + 32] as u8) << 4
+    })
 }

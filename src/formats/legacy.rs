@@ -3,7 +3,7 @@
 //! Each block turns into integers once, in [`Integers32::integers`]; dequantisation and the scalar
 //! dot both start from those.
 
-use super::{BLOCK_32, Block, f16_value};
+use super::{BLOCK_32, Block, f16_bits, f16_value};
 
 /// What a block of 32 says: element `i` has the value `d * quants[i] + m`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,9 @@ pub trait Integers32: Block {
     const HAS_MINS: bool;
     /// Unpacks the block.
     fn integers(&self) -> Block32;
+    /// The block that says this: the inverse of [`integers`](Self::integers), for scales that are f16
+    /// values and quants in the format's range.
+    fn pack(integers: &Block32) -> Self;
 }
 
 /// Declares a block of 32, its size, and its dequantisation from its integers.
@@ -30,7 +33,8 @@ macro_rules! block_32 {
         $(#[$doc:meta])*
         $name:ident: $bytes:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }
         mins: $mins:literal
-        |$block:ident| $integers:expr
+        unpack: |$block:ident| $integers:expr,
+        pack: |$w:ident| $packed:expr
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,10 @@ macro_rules! block_32 {
             fn integers(&self) -> Block32 {
                 let $block = self;
                 $integers
+            }
+            #[inline(always)]
+            fn pack($w: &Block32) -> $name {
+                $packed
             }
         }
 
@@ -73,7 +81,8 @@ block_32! {
         qs: [u8; 16],
     }
     mins: false
-    |b| Block32 { d: f16_value(b.d), m: 0.0, quants: nibbles(&b.qs).map(|q| q as i8 - 8) }
+    unpack: |b| Block32 { d: f16_value(b.d), m: 0.0, quants: nibbles(&b.qs).map(|q| q as i8 - 8) },
+    pack: |w| BlockQ4_0 { d: f16_bits(w.d), qs: pack_nibbles(&w.quants.map(|q| (q + 8) as u8)) }
 }
 
 block_32! {
@@ -87,7 +96,16 @@ block_32! {
         qs: [u8; 16],
     }
     mins: true
-    |b| Block32 { d: f16_value(b.d), m: f16_value(b.m), quants: nibbles(&b.qs).map(|q| q as i8) }
+    unpack: |b| Block32 {
+        d: f16_value(b.d),
+        m: f16_value(b.m),
+        quants: nibbles(&b.qs).map(|q| q as i8),
+    },
+    pack: |w| BlockQ4_1 {
+        d: f16_bits(w.d),
+        m: f16_bits(w.m),
+        qs: pack_nibbles(&w.quants.map(|q| q as u8)),
+    }
 }
 
 block_32! {
@@ -101,7 +119,15 @@ block_32! {
         qs: [u8; 16],
     }
     mins: false
-    |b| Block32 { d: f16_value(b.d), m: 0.0, quants: five_bits(&b.qs, b.qh).map(|q| q as i8 - 16) }
+    unpack: |b| Block32 {
+        d: f16_value(b.d),
+        m: 0.0,
+        quants: five_bits(&b.qs, b.qh).map(|q| q as i8 - 16),
+    },
+    pack: |w| {
+        let quants = w.quants.map(|q| (q + 16) as u8);
+        BlockQ5_0 { d: f16_bits(w.d), qh: fifth_bits(&quants), qs: pack_nibbles(&quants) }
+    }
 }
 
 block_32! {
@@ -117,10 +143,19 @@ block_32! {
         qs: [u8; 16],
     }
     mins: true
-    |b| Block32 {
+    unpack: |b| Block32 {
         d: f16_value(b.d),
         m: f16_value(b.m),
         quants: five_bits(&b.qs, b.qh).map(|q| q as i8),
+    },
+    pack: |w| {
+        let quants = w.quants.map(|q| q as u8);
+        BlockQ5_1 {
+            d: f16_bits(w.d),
+            m: f16_bits(w.m),
+            qh: fifth_bits(&quants),
+            qs: pack_nibbles(&quants),
+        }
     }
 }
 
@@ -133,7 +168,8 @@ block_32! {
         qs: [i8; 32],
     }
     mins: false
-    |b| Block32 { d: f16_value(b.d), m: 0.0, quants: b.qs }
+    unpack: |b| Block32 { d: f16_value(b.d), m: 0.0, quants: b.qs },
+    pack: |w| BlockQ8_0 { d: f16_bits(w.d), qs: w.quants }
 }
 
 /// The 32 nibbles of 16 bytes: all the low ones, then all the high ones.
@@ -155,4 +191,17 @@ fn five_bits(qs: &[u8; 16], qh: [u8; 4]) -> [u8; 32] {
         *q |= ((qh >> i & 1) << 4) as u8;
     }
     out
+}
+
+/// The inverse of [`nibbles`], of the low four bits.
+#[inline(always)]
+fn pack_nibbles(quants: &[u8; 32]) -> [u8; 16] {
+    core::array::from_fn(|i| quants[i] & 0x0f | quants[i + 16] << 4)
+}
+
+/// The fifth bit of each quant.
+#[inline(always)]
+fn fifth_bits(quants: &[u8; 32]) -> [u8; 4] {
+    let bits = quants.iter().enumerate().fold(0, |bits, (i, &q)| bits | u32::from(q >> 4 & 1) << i);
+    bits.to_le_bytes()
 }

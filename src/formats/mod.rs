@@ -12,6 +12,7 @@ mod activation;
 mod half_floats;
 mod k_quants;
 mod legacy;
+pub mod quantize;
 
 pub use activation::{ActBlock, ActScale};
 pub use half_floats::{BlockBf16, BlockF16, BlockF32, f16_bits, f16_value};
@@ -222,5 +223,16 @@ pub unsafe trait Block: Sized + Copy + 'static {
         // SAFETY: the trait promises alignment 1 and that any bytes are a value; the length is a
         // whole number of blocks inside `bytes`.
         unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size) }
+    }
+    /// Views bytes as blocks to be written, in place.
+    ///
+    /// # Panics
+    /// If `bytes.len()` is not a multiple of the block's size.
+    fn slice_mut(bytes: &mut [u8]) -> &mut [Self] {
+        const { assert!(align_of::<Self>() == 1) };
+        let size = size_of::<Self>();
+        assert_eq!(bytes.len() % size, 0, "{} bytes in blocks of {size}", bytes.len());
+        // SAFETY: as in `slice`; a block has no padding, so what is written to it are bytes.
+        unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / size) }
     }
 }

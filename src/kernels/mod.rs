@@ -10,6 +10,7 @@ pub mod dot;
 pub mod elementwise;
 pub mod qdot;
 pub mod quantize;
+pub mod quantize_weights;
 
 mod arith;
 #[cfg(asm_x86_64)]
@@ -36,6 +37,7 @@ pub struct Kernels {
     chains: chain::Chains,
     quantize_32: quantize::Quantize,
     quantize_256: quantize::Quantize,
+    quantize_weights: quantize_weights::QuantizeWeights,
     row_dots: qdot::RowDots,
     scale_by: elementwise::ScaleBy,
     silu_mul: elementwise::Gate,
@@ -57,6 +59,7 @@ impl Kernels {
             chains: chain::scalar::CHAINS,
             quantize_32: quantize::scalar::quantize_32,
             quantize_256: quantize::scalar::quantize_256,
+            quantize_weights: quantize_weights::scalar,
             row_dots: qdot::scalar::ROW_DOTS,
             scale_by: elementwise::scalar::scale_by,
             silu_mul: elementwise::scalar::silu_mul,
@@ -98,6 +101,7 @@ impl Kernels {
             chains: chain::avx2::CHAINS,
             quantize_32: quantize::avx2::quantize_32,
             quantize_256: quantize::avx2::quantize_256,
+            quantize_weights: quantize_weights::avx2::quantize_weights,
             row_dots: qdot::avx2::ROW_DOTS,
             scale_by: elementwise::avx2::scale_by,
             silu_mul: elementwise::avx2::silu_mul,
