@@ -115,7 +115,8 @@ pub(super) fn complete(
     }
 
     let found: usize = tables.iter().map(|table| table.tensors.len()).sum();
-    let table = TensorTable::join(tables).map_err(|[earlier, again]| {
+    let table = TensorTable::join(tables).map_err(|pair| {
+        let [earlier, again] = *pair;
         let file_of = |tensor: &TensorInfo| {
             path.with_file_name(file_name(&prefix, tensor.shard as u32 + 1, count)).into()
         };

@@ -124,7 +124,7 @@ impl TensorTable {
 
     /// The tables of a split model's files as one; two tensors of the same name where names are not
     /// unique, the earlier one first.
-    pub fn join(tables: Vec<TensorTable>) -> Result<TensorTable, [TensorInfo; 2]> {
+    pub fn join(tables: Vec<TensorTable>) -> Result<TensorTable, Box<[TensorInfo; 2]>> {
         let mut tensors = Vec::new();
         for (shard, table) in tables.into_iter().enumerate() {
             tensors.extend(table.tensors.into_iter().map(|tensor| TensorInfo { shard, ..tensor }));
@@ -133,7 +133,7 @@ impl TensorTable {
         let mut by_name: Vec<usize> = (0..tensors.len()).collect();
         by_name.sort_by(|a, b| name(a).cmp(name(b)));
         match by_name.windows(2).find(|pair| name(&pair[0]) == name(&pair[1])) {
-            Some(pair) => Err([pair[0], pair[1]].map(|i| tensors[i].clone())),
+            Some(pair) => Err(Box::new([pair[0], pair[1]].map(|i| tensors[i].clone()))),
             None => Ok(TensorTable { tensors, by_name, offset_fields: Vec::new() }),
         }
     }
