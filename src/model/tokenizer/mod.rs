@@ -199,12 +199,18 @@ impl Tokenizer {
     /// The space that encoding puts before a text is taken away from the first token that is
     /// rendered.
     ///
-    /// For byte-level vocabularies this undoes [`encode`](Self::encode), whatever the text, if
-    /// `parse_special` there and `special` here are equal and `add_special` is off (or, with
-    /// control tokens hidden, on); for `llama` vocabularies it does so but for two losses:
-    /// U+2581 comes back as a space, and the implied space that follows a special token within
-    /// the text stays. What cannot come back: bytes and characters for which the vocabulary has no
-    /// token, and white space that a special token of Phi-3 took.
+    /// Text comes back from byte-level tokens as it was, if both sides agree about special tokens:
+    ///
+    /// | [`encode`](Self::encode) with | `decode` with |
+    /// |---|---|
+    /// | neither option | either |
+    /// | `parse_special` | `special` |
+    /// | `add_special` | `special` off |
+    ///
+    /// Only bytes that no token of the vocabulary holds are lost (StarCoder, SmolLM and Falcon lack
+    /// some control characters and the first byte of some unassigned planes), and white space that
+    /// a special token of Phi-3 takes. With `llama` vocabularies U+2581 comes back as a space, and
+    /// the implied space that follows a special token within the text stays.
     pub fn decode(&self, ids: &[u32], options: DecodeOptions) -> Vec<u8> {
         let rendered = |&&id: &&u32| options.special || !self.is_control(id);
         let mut pieces = ids.iter().filter(rendered).map(|&id| self.token_bytes(id));
