@@ -102,7 +102,19 @@ fn chat_models_end_their_turns() {
 #[test]
 fn a_megabyte_of_anything_takes_less_than_two_seconds() {
     for_each_model(|_, name, tokenizer| {
-        for text in ["a", " ", "🚀", "\n", "<", "The quick brown fox, 1969. "] {
+        for text in [
+            "a",
+            " ",
+            "🚀",
+            "\n",
+            "\t",
+            ".",
+            "<",
+            "7",
+            "中",
+            "<|im_end|",
+            "The quick brown fox, 1969. ",
+        ] {
             let text = text.repeat((1 << 20) / text.len());
             let start = Instant::now();
             let ids = tokenizer.encode(&text, SPECIAL);

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use super::Error;
 use super::bytes::byte_to_char;
+use super::hash::Keyed;
 use super::merge::Merger;
 use super::pretokenize::PreTokenizer;
+use super::texts::Texts;
+use super::words::Workspace;
 
 /// The tables that encoding needs.
 #[derive(Debug)]
@@ -14,63 +17,77 @@ pub(super) struct Bpe {
     /// The token of each single byte. A byte without a token is left out of the result.
     byte_ids: [Option<u32>; 256],
     /// Rank and result of each pair of tokens that merges.
-    merges: HashMap<(u32, u32), (u32, u32)>,
+    merges: HashMap<(u32, u32), (u32, u32), Keyed>,
     /// Text to token, where whole words are looked up.
-    words: Option<HashMap<String, u32>>,
+    words: Option<Texts>,
 }
 
 impl Bpe {
     pub(super) fn new(
         pre: PreTokenizer,
         merge_list: &[String],
-        ids: HashMap<String, u32>,
+        texts: Texts,
     ) -> Result<Self, Error> {
         let byte_ids =
-            std::array::from_fn(|byte| ids.get(&*byte_to_char(byte as u8).to_string()).copied());
-        let mut merges = HashMap::with_capacity(merge_list.len());
+            std::array::from_fn(|byte| texts.id(byte_to_char(byte as u8).encode_utf8(&mut [0; 4])));
+        let mut merges = HashMap::with_capacity_and_hasher(merge_list.len(), Keyed::default());
+        let mut whole = String::new();
         for (rank, merge) in merge_list.iter().enumerate() {
             let (left, right) = parts(merge)
                 .ok_or_else(|| Error::MergeWithoutSpace { index: rank, merge: merge.clone() })?;
             let token = |text: &str| {
-                ids.get(text).copied().ok_or_else(|| Error::MergeOfUnknownToken {
+                texts.id(text).ok_or_else(|| Error::MergeOfUnknownToken {
                     index: rank,
                     merge: merge.clone(),
                     token: text.to_owned(),
                 })
             };
-            let (pair, merged) = ((token(left)?, token(right)?), [left, right].concat());
-            let merged = token(&merged)?;
+            whole.clear();
+            whole.extend([left, right]);
+            let (pair, merged) = ((token(left)?, token(right)?), token(&whole)?);
             let rank = u32::try_from(rank).map_err(|_| Error::TooMany { field: "merges" })?;
             merges.entry(pair).or_insert((rank, merged));
         }
-        let words = pre.ignore_merges.then_some(ids);
+        let words = pre.ignore_merges.then_some(texts);
         Ok(Self { pre, byte_ids, merges, words })
     }
 
     /// Appends the tokens of `text` to `output`.
-    pub(super) fn encode(&self, text: &str, output: &mut Vec<u32>) {
-        let mut merger = Merger::default();
-        let mut spelled = String::new();
+    pub(super) fn encode<'text>(
+        &self,
+        text: &'text str,
+        workspace: &mut Workspace<'text>,
+        output: &mut Vec<u32>,
+    ) {
+        let Workspace { seen, merger, spelled } = workspace;
         let mut start = 0;
         for end in self.pre.split(text) {
             let word = &text.as_bytes()[start..end];
+            seen.encode(word, output, |output| self.encode_word(word, merger, spelled, output));
             start = end;
-            if let Some(words) = &self.words {
-                spelled.clear();
-                spelled.extend(word.iter().map(|&byte| byte_to_char(byte)));
-                if let Some(&id) = words.get(&spelled) {
-                    output.push(id);
-                    continue;
-                }
-            }
-            merger.clear();
-            for &byte in word {
-                merger.push(self.byte_ids[byte as usize], 1);
-            }
-            let symbols =
-                merger.merge(|left, right| self.merges.get(&(left.id?, right.id?)).copied());
-            output.extend(symbols.filter_map(|symbol| symbol.id));
         }
+    }
+
+    fn encode_word(
+        &self,
+        word: &[u8],
+        merger: &mut Merger,
+        spelled: &mut String,
+        output: &mut Vec<u32>,
+    ) {
+        if let Some(words) = &self.words {
+            spelled.clear();
+            spelled.extend(word.iter().map(|&byte| byte_to_char(byte)));
+            if let Some(id) = words.id(spelled) {
+                return output.push(id);
+            }
+        }
+        merger.clear();
+        for &byte in word {
+            merger.push(self.byte_ids[byte as usize], 1);
+        }
+        let symbols = merger.merge(|left, right| self.merges.get(&(left.id?, right.id?)).copied());
+        output.extend(symbols.filter_map(|symbol| symbol.id));
     }
 }
 

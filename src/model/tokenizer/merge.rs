@@ -22,9 +22,8 @@ const NONE: usize = usize::MAX;
 struct Candidate {
     priority: u32,
     left: usize,
-    right: usize,
-    /// Bytes of both symbols when the pair was found; a different sum now means that one of them
-    /// has grown since.
+    /// Bytes of `left` and its neighbour when the pair was found; a different sum now means that
+    /// one of them has grown since.
     len: usize,
     id: u32,
 }
@@ -69,13 +68,14 @@ impl Merger {
             self.consider(right - 1, right, &pair);
         }
         while let Some(Reverse(best)) = self.queue.pop() {
-            let (left, right) = (self.symbols[best.left], self.symbols[best.right]);
-            if left.len == 0 || right.len == 0 || left.len + right.len != best.len {
+            let left = self.symbols[best.left];
+            let Some(&right) = self.symbols.get(left.next) else { continue };
+            if left.len == 0 || left.len + right.len != best.len {
                 continue;
             }
             self.symbols[best.left] =
                 Symbol { id: Some(best.id), len: best.len, next: right.next, ..left };
-            self.symbols[best.right].len = 0;
+            self.symbols[left.next].len = 0;
             if right.next != NONE {
                 self.symbols[right.next].prev = best.left;
             }
@@ -97,7 +97,7 @@ impl Merger {
         let (first, second) = (&self.symbols[left], &self.symbols[right]);
         if let Some((priority, id)) = pair(first, second) {
             let len = first.len + second.len;
-            self.queue.push(Reverse(Candidate { priority, left, right, len, id }));
+            self.queue.push(Reverse(Candidate { priority, left, len, id }));
         }
     }
 }

@@ -3,13 +3,13 @@
 use super::vocab::Vocab;
 use crate::gguf::{Error, Gguf};
 
-impl Vocab {
+impl<'a> Vocab<'a> {
     /// Reads the vocabulary of a file: the keys `tokenizer.ggml.*`.
     ///
     /// # Errors
     /// If the model or the list of tokens is missing, or a value is not of the type that belongs
     /// there. Whether the parts fit together is for [`Tokenizer::new`](super::Tokenizer::new).
-    pub fn from_gguf(file: &Gguf) -> Result<Vocab, Error> {
+    pub fn from_gguf(file: &'a Gguf) -> Result<Self, Error> {
         const MODEL: &str = "tokenizer.ggml.model";
         const TOKENS: &str = "tokenizer.ggml.tokens";
         const SCORES: &str = "tokenizer.ggml.scores";
@@ -20,23 +20,20 @@ impl Vocab {
         let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.{name}"));
         // Some files have integer scores.
         let scores = match metadata.f32_array(SCORES) {
-            Ok(scores) => scores.unwrap_or_default().to_vec(),
+            Ok(scores) => scores.unwrap_or_default().into(),
             Err(error) => match metadata.i32_array(SCORES) {
                 Ok(Some(scores)) => scores.iter().map(|&score| score as f32).collect(),
                 _ => return Err(error),
             },
         };
-        Ok(Vocab {
+        Ok(Self {
             model: text(MODEL)?.ok_or_else(|| metadata.missing(MODEL))?,
             pre: text("tokenizer.ggml.pre")?,
             name: text("general.name")?,
-            tokens: metadata.str_array(TOKENS)?.ok_or_else(|| metadata.missing(TOKENS))?.to_vec(),
+            tokens: metadata.str_array(TOKENS)?.ok_or_else(|| metadata.missing(TOKENS))?.into(),
             scores,
-            token_types: metadata
-                .i32_array("tokenizer.ggml.token_type")?
-                .unwrap_or_default()
-                .into_owned(),
-            merges: metadata.str_array("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
+            token_types: metadata.i32_array("tokenizer.ggml.token_type")?.unwrap_or_default(),
+            merges: metadata.str_array("tokenizer.ggml.merges")?.unwrap_or_default().into(),
             bos: id("bos")?,
             eos: id("eos")?,
             eot: id("eot")?,
@@ -75,12 +72,12 @@ mod tests {
         pair(key, 9, &[&element_type.to_le_bytes(), &count[..], &elements.concat()].concat())
     }
 
-    fn vocab(pairs: &[Vec<u8>]) -> Result<Vocab, Error> {
+    fn file(pairs: &[Vec<u8>]) -> Gguf {
         let mut bytes = b"GGUF\x03\0\0\0".to_vec();
         bytes.extend(0u64.to_le_bytes());
         bytes.extend((pairs.len() as u64).to_le_bytes());
         bytes.extend(pairs.concat());
-        Vocab::from_gguf(&Gguf::from_bytes(bytes, &Limits::default()).unwrap())
+        Gguf::from_bytes(bytes, &Limits::default()).unwrap()
     }
 
     fn model() -> Vec<u8> {
@@ -98,7 +95,7 @@ mod tests {
         let flag = |key: &str, value: u8| pair(&format!("tokenizer.ggml.{key}"), 7, &[value]);
         let scores = [0.0f32, 0.0, 0.0, -2.0, -3.0, -1.0].map(|score| score.to_le_bytes().to_vec());
         let types = [2i32, 3, 3, 1, 1, 1].map(|value| value.to_le_bytes().to_vec());
-        let vocab = vocab(&[
+        let file = file(&[
             model(),
             tokens(),
             pair("tokenizer.ggml.pre", 8, &string("default")),
@@ -119,15 +116,15 @@ mod tests {
             flag("add_bos_token", 0),
             flag("add_eos_token", 1),
             flag("add_space_prefix", 0),
-        ])
-        .unwrap();
+        ]);
+        let vocab = Vocab::from_gguf(&file).unwrap();
         assert_eq!(
             (vocab.pre.as_deref(), vocab.name.as_deref()),
             (Some("default"), Some("a name"))
         );
-        assert_eq!(vocab.scores, [0.0, 0.0, 0.0, -2.0, -3.0, -1.0]);
-        assert_eq!(vocab.token_types, [2, 3, 3, 1, 1, 1]);
-        assert_eq!(vocab.merges, ["a b"]);
+        assert_eq!(*vocab.scores, [0.0, 0.0, 0.0, -2.0, -3.0, -1.0]);
+        assert_eq!(*vocab.token_types, [2, 3, 3, 1, 1, 1]);
+        assert_eq!(*vocab.merges, ["a b"]);
         let ids = [vocab.bos, vocab.eos, vocab.eot, vocab.eom, vocab.unk, vocab.sep, vocab.pad];
         assert_eq!(ids, [1, 2, 3, 4, 0, 5, 1].map(Some));
         assert_eq!([vocab.fim_pad, vocab.fim_rep, vocab.fim_sep], [2, 3, 4].map(Some));
@@ -141,13 +138,13 @@ mod tests {
     #[test]
     fn scores_may_be_integers() {
         let scores = [0i32, 0, 0, -2, -3, -1].map(|score| score.to_le_bytes().to_vec());
-        let vocab = vocab(&[model(), tokens(), array("tokenizer.ggml.scores", 5, &scores)]);
-        assert_eq!(vocab.unwrap().scores, [0.0, 0.0, 0.0, -2.0, -3.0, -1.0]);
+        let file = file(&[model(), tokens(), array("tokenizer.ggml.scores", 5, &scores)]);
+        assert_eq!(*Vocab::from_gguf(&file).unwrap().scores, [0.0, 0.0, 0.0, -2.0, -3.0, -1.0]);
     }
 
     #[test]
     fn missing_and_mistyped_keys_are_named() {
-        let message = |pairs: &[Vec<u8>]| vocab(pairs).unwrap_err().to_string();
+        let message = |pairs: &[Vec<u8>]| Vocab::from_gguf(&file(pairs)).unwrap_err().to_string();
         assert_eq!(message(&[tokens()]), "no metadata key tokenizer.ggml.model");
         assert_eq!(message(&[model()]), "no metadata key tokenizer.ggml.tokens");
         let strings = array("tokenizer.ggml.scores", 8, &[string("x")]);

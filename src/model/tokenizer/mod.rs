@@ -8,7 +8,9 @@
 //! - a file that contradicts itself is an error;
 //! - a `gpt2` vocabulary that names no BOS or EOS has none (there it is token 11, as in Falcon);
 //! - letters and digits new in Unicode 16.0 are letters and digits;
-//! - a normal byte-level token with characters outside the byte alphabet decodes to these.
+//! - a normal byte-level token with characters outside the byte alphabet decodes to these;
+//! - decoding gives back the text that was encoded, where the reference, for some vocabularies,
+//!   drops spaces before punctuation and, behind a hidden BOS, keeps the implied one.
 //!
 //! ```text
 //! text -> special tokens cut out (special) -> words (pretokenize; gpt2 only)
@@ -19,16 +21,18 @@ use std::fmt;
 
 mod bpe;
 mod bytes;
-mod clean_spaces;
 mod error;
+mod hash;
 mod merge;
 mod metadata;
 mod names;
 mod pretokenize;
 mod special;
 mod spm;
+mod texts;
 mod utf8_stream;
 mod vocab;
+mod words;
 
 pub use error::Error;
 pub use utf8_stream::Utf8Stream;
@@ -39,6 +43,7 @@ use pretokenize::PreTokenizer;
 use special::{Fragment, SpecialTokens};
 use spm::Spm;
 use vocab::{Attributes, Kind, Pieces};
+use words::Workspace;
 
 /// How text becomes tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +70,9 @@ pub struct DecodeOptions {
 /// let tokens = ["<unk>", "<s>", "</s>", "▁", "h", "i", "hi", "▁hi"].map(String::from).to_vec();
 /// let vocab = Vocab {
 ///     model: "llama".into(),
-///     tokens,
-///     scores: vec![0.0, 0.0, 0.0, -9.0, -9.0, -9.0, -1.0, -2.0],
-///     token_types: vec![2, 3, 3, 1, 1, 1, 1, 1],
+///     tokens: tokens.into(),
+///     scores: vec![0.0, 0.0, 0.0, -9.0, -9.0, -9.0, -1.0, -2.0].into(),
+///     token_types: vec![2, 3, 3, 1, 1, 1, 1, 1].into(),
 ///     ..Vocab::default()
 /// };
 /// let tokenizer = Tokenizer::new(vocab)?;
@@ -92,7 +97,6 @@ pub struct Tokenizer {
     add_bos: bool,
     add_eos: bool,
     add_space_prefix: bool,
-    clean_spaces: bool,
 }
 
 enum Encoder {
@@ -107,9 +111,9 @@ impl Tokenizer {
     /// If the model or pre-tokeniser is not supported, or the vocabulary contradicts itself:
     /// lists of different lengths, ids outside the list of tokens, two tokens with one text,
     /// merges of tokens that do not exist.
-    pub fn new(mut vocab: Vocab) -> Result<Self, Error> {
+    pub fn new(mut vocab: Vocab<'_>) -> Result<Self, Error> {
         let kind = Kind::named(&vocab.model)?;
-        let ids = vocab.check()?;
+        let texts = vocab.check()?;
         let mut attributes = vocab.attributes();
         if kind == Kind::SentencePiece {
             let known = |id: u32| (id < vocab.tokens.len() as u32).then_some(id);
@@ -124,13 +128,13 @@ impl Tokenizer {
                 return Err(Error::NothingToAdd { field });
             }
         }
-        let ends_of_generation = names::apply(&mut vocab, &mut attributes, &ids);
+        let ends_of_generation = names::apply(&mut vocab, &mut attributes, &texts);
         let pieces = Pieces::new(kind, &vocab.tokens, &attributes)?;
         let special = SpecialTokens::new(&vocab.tokens, &attributes, space_stripping(&vocab));
-        let (encoder, add_bos, clean_spaces) = match kind {
+        let (encoder, add_bos) = match kind {
             Kind::SentencePiece => {
-                let spm = Spm::new(ids, &vocab.scores, vocab.unk);
-                (Encoder::SentencePiece(spm), true, false)
+                let spm = Spm::new(texts, &vocab.scores, vocab.unk);
+                (Encoder::SentencePiece(spm), true)
             }
             Kind::ByteLevel => {
                 let name = vocab.pre.as_deref().filter(|name| !name.is_empty());
@@ -140,8 +144,8 @@ impl Tokenizer {
                 if vocab.merges.is_empty() {
                     return Err(Error::NoMerges);
                 }
-                let bpe = Bpe::new(pre, &vocab.merges, ids)?;
-                (Encoder::ByteLevel(bpe), pre.add_bos, pre.clean_spaces)
+                let bpe = Bpe::new(pre, &vocab.merges, texts)?;
+                (Encoder::ByteLevel(bpe), pre.add_bos)
             }
         };
         Ok(Self {
@@ -159,7 +163,6 @@ impl Tokenizer {
             add_bos: vocab.add_bos.unwrap_or(add_bos),
             add_eos: vocab.add_eos.unwrap_or(false),
             add_space_prefix: vocab.add_space_prefix.unwrap_or(kind == Kind::SentencePiece),
-            clean_spaces,
         })
     }
 
@@ -169,13 +172,17 @@ impl Tokenizer {
         if options.add_special && self.add_bos {
             output.extend(self.bos);
         }
+        let mut workspace = Workspace::default();
         let mut after_special = true;
         for fragment in self.special.partition(text, options.parse_special) {
             match (fragment, &self.encoder) {
                 (Fragment::Token(id), _) => output.push(id),
-                (Fragment::Text(text), Encoder::ByteLevel(bpe)) => bpe.encode(text, &mut output),
+                (Fragment::Text(text), Encoder::ByteLevel(bpe)) => {
+                    bpe.encode(text, &mut workspace, &mut output);
+                }
                 (Fragment::Text(text), Encoder::SentencePiece(spm)) => {
-                    spm.encode(text, self.add_space_prefix && after_special, &mut output);
+                    let space_prefix = self.add_space_prefix && after_special;
+                    spm.encode(text, space_prefix, &mut workspace, &mut output);
                 }
             }
             after_special = matches!(fragment, Fragment::Token(_));
@@ -189,24 +196,31 @@ impl Tokenizer {
     /// The bytes that `ids` stand for: UTF-8, unless a character is cut or the ids are not those
     /// of a text. Ids outside the vocabulary stand for nothing.
     ///
-    /// As in the reference, the space that encoding puts before a text is taken away only where
-    /// the first token begins with it (so not behind a BOS), and some older vocabularies clean
-    /// the spaces before punctuation.
+    /// The space that encoding puts before a text is taken away from the first token that is
+    /// rendered.
+    ///
+    /// Text comes back from byte-level tokens as it was, if both sides agree about special tokens:
+    ///
+    /// | [`encode`](Self::encode) with | `decode` with |
+    /// |---|---|
+    /// | neither option | either |
+    /// | `parse_special` | `special` |
+    /// | `add_special` | `special` off |
+    ///
+    /// Only bytes that no token of the vocabulary holds are lost (StarCoder, SmolLM and Falcon lack
+    /// some control characters and the first byte of some unassigned planes), and white space that
+    /// a special token of Phi-3 takes. With `llama` vocabularies U+2581 comes back as a space, and
+    /// the implied space that follows a special token within the text stays.
     pub fn decode(&self, ids: &[u32], options: DecodeOptions) -> Vec<u8> {
+        let rendered = |&&id: &&u32| options.special || !self.is_control(id);
+        let mut pieces = ids.iter().filter(rendered).map(|&id| self.token_bytes(id));
         let mut bytes = Vec::with_capacity(4 * ids.len());
-        for (index, &id) in ids.iter().enumerate() {
-            if self.is_control(id) && !options.special {
-                continue;
-            }
-            let piece = self.token_bytes(id);
-            let implied_space = index == 0 && self.add_space_prefix;
-            let piece = match piece.strip_prefix(b" ") {
-                Some(rest) if implied_space => rest,
-                _ => piece,
-            };
-            bytes.extend_from_slice(piece);
+        if let Some(first) = pieces.next() {
+            let implied = if self.add_space_prefix { first.strip_prefix(b" ") } else { None };
+            bytes.extend_from_slice(implied.unwrap_or(first));
         }
-        if self.clean_spaces { clean_spaces::clean_spaces(bytes) } else { bytes }
+        pieces.for_each(|piece| bytes.extend_from_slice(piece));
+        bytes
     }
 
     /// The bytes that one token stands for, for streaming; the name of a control token; nothing
@@ -288,7 +302,7 @@ impl fmt::Debug for Tokenizer {
 }
 
 /// Which special tokens take the white space behind them: in Phi-3 all but three.
-fn space_stripping(vocab: &Vocab) -> impl Fn(&str) -> bool {
+fn space_stripping(vocab: &Vocab<'_>) -> impl Fn(&str) -> bool {
     let name = vocab.name.as_deref().unwrap_or("").to_ascii_lowercase();
     let phi3 = name.contains("phi-3") || name.contains("phi3");
     move |token| phi3 && !matches!(token, "<unk>" | "<s>" | "<|endoftext|>")

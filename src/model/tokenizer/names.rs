@@ -3,8 +3,7 @@
 //! Files often omit which token ends a turn, or mark such tokens as normal text; the names are
 //! well known.
 
-use std::collections::HashMap;
-
+use super::texts::Texts;
 use super::vocab::{Attributes, Vocab};
 
 const EOT: &[&str] = &[
@@ -85,18 +84,17 @@ const END_OF_GENERATION: &[&str] = &[
 /// Channel markers of gpt-oss, which are always rendered.
 const CHANNEL_MARKERS: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
 
-/// Completes `vocab` and `attributes` by the names in `ids`, and returns the ids that end
+/// Completes `vocab` and `attributes` by the names in `texts`, and returns the ids that end
 /// generation, ascending.
 ///
 /// Where a vocabulary has several tokens for one role, the name listed first takes it.
 pub(super) fn apply(
-    vocab: &mut Vocab,
+    vocab: &mut Vocab<'_>,
     attributes: &mut [Attributes],
-    ids: &HashMap<String, u32>,
+    texts: &Texts,
 ) -> Vec<u32> {
-    let named = |names: &[&str]| -> Vec<u32> {
-        names.iter().filter_map(|&name| ids.get(name).copied()).collect()
-    };
+    let named =
+        |names: &[&str]| -> Vec<u32> { names.iter().filter_map(|&name| texts.id(name)).collect() };
     let mut make_control = |id: u32| {
         let all = &mut attributes[id as usize];
         *all = all.or(Attributes::CONTROL);
@@ -128,13 +126,13 @@ pub(super) fn apply(
     ends.extend(roles.into_iter().flatten());
 
     // Where other tokens end the reply, `<|end|>` only ends a message, and `</s>` is plain text.
-    let ends_with = |ends: &[u32], name: &str| ids.get(name).is_some_and(|id| ends.contains(id));
+    let ends_with = |ends: &[u32], name: &str| texts.id(name).is_some_and(|id| ends.contains(&id));
     let calls = ends_with(&ends, "<|call|>") || ends_with(&ends, "<|calls|>");
     if calls && (ends_with(&ends, "<|return|>") || ends_with(&ends, "<|flush|>")) {
-        demote(&mut ends, attributes, ids.get("<|end|>"), Attributes::USER_DEFINED);
+        demote(&mut ends, attributes, texts.id("<|end|>"), Attributes::USER_DEFINED);
     }
     if ends_with(&ends, "<|tool_response>") || ends_with(&ends, "<|plamo:eos|>") {
-        demote(&mut ends, attributes, ids.get("</s>"), Attributes::NORMAL);
+        demote(&mut ends, attributes, texts.id("</s>"), Attributes::NORMAL);
     }
     ends.sort_unstable();
     ends.dedup();
@@ -142,9 +140,9 @@ pub(super) fn apply(
 }
 
 /// Takes a token off the list, if it is there, and changes what it is.
-fn demote(ends: &mut Vec<u32>, attributes: &mut [Attributes], token: Option<&u32>, to: Attributes) {
+fn demote(ends: &mut Vec<u32>, attributes: &mut [Attributes], token: Option<u32>, to: Attributes) {
     match token {
-        Some(&id) if ends.contains(&id) => {
+        Some(id) if ends.contains(&id) => {
             ends.retain(|&end| end != id);
             attributes[id as usize] = to;
         }

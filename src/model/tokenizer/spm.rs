@@ -1,20 +1,22 @@
 //! SentencePiece BPE ("llama" in GGUF): characters merge by the score of the token they form
 //! (Kudo and Richardson 2018), and what forms no token falls back to its bytes.
 
-use std::collections::HashMap;
-
 use super::bytes::byte_token_value;
 use super::merge::Merger;
+use super::texts::Texts;
+use super::words::Workspace;
 
 /// The tables that encoding needs.
 #[derive(Debug)]
 pub(super) struct Spm {
-    /// Each token by its text, with its merge priority.
-    tokens: HashMap<String, (u32, u32)>,
-    /// Bytes of the longest token: no longer text needs looking up.
-    max_len: usize,
+    texts: Texts,
+    /// The merge priority of each token; none at all if all are alike.
+    priorities: Vec<u32>,
     /// The token of each byte: `<0xXX>`, else the one-character token, else the unknown token.
     byte_ids: [Option<u32>; 256],
+    /// The characters that stand before a space mark in some token, other than the mark itself;
+    /// ascending. In most vocabularies there are none.
+    before_mark: Vec<char>,
 }
 
 /// The character that stands for a space in SentencePiece vocabularies.
@@ -22,14 +24,15 @@ pub(super) const SPACE_MARK: &str = "\u{2581}";
 
 impl Spm {
     /// `scores` is empty (all alike) or has one score, not NaN, for every id.
-    pub(super) fn new(ids: HashMap<String, u32>, scores: &[f32], unk: Option<u32>) -> Self {
+    pub(super) fn new(texts: Texts, scores: &[f32], unk: Option<u32>) -> Self {
         let mut byte_ids = [unk; 256];
         for byte in 0..128u8 {
-            if let Some(&id) = ids.get(&*(byte as char).to_string()) {
+            if let Some(id) = texts.id((byte as char).encode_utf8(&mut [0; 4])) {
                 byte_ids[byte as usize] = Some(id);
             }
         }
-        for (text, &id) in &ids {
+        let mut before_mark = Vec::new();
+        for (id, text) in (0..).zip(texts.iter()) {
             // Only the spelling with capital digits is a byte token to the reference.
             match byte_token_value(text) {
                 Some(byte) if *text == format!("<0x{byte:02X}>") => {
@@ -37,38 +40,85 @@ impl Spm {
                 }
                 _ => {}
             }
+            let marks = text.match_indices(SPACE_MARK);
+            before_mark.extend(marks.filter_map(|(at, _)| last_but_mark(&text[..at])));
         }
-        let max_len = ids.keys().map(String::len).max().unwrap_or(0);
-        let priority = |id: u32| scores.get(id as usize).map_or(0, |&score| descending(score));
-        let tokens = ids.into_iter().map(|(text, id)| (text, (priority(id), id))).collect();
-        Self { tokens, max_len, byte_ids }
+        before_mark.sort_unstable();
+        before_mark.dedup();
+        let priorities = scores.iter().map(|&score| descending(score)).collect();
+        Self { texts, priorities, byte_ids, before_mark }
     }
 
     /// Appends the tokens of `text`, with a space before it if `space_prefix` says so.
-    pub(super) fn encode(&self, text: &str, space_prefix: bool, output: &mut Vec<u32>) {
-        let prefix = if space_prefix { SPACE_MARK } else { "" };
-        let text = prefix.to_owned() + &text.replace(' ', SPACE_MARK);
-        let mut merger = Merger::default();
-        let mut buffer = [0; 4];
+    pub(super) fn encode<'text>(
+        &self,
+        text: &'text str,
+        space_prefix: bool,
+        workspace: &mut Workspace<'text>,
+        output: &mut Vec<u32>,
+    ) {
+        let Workspace { seen, merger, spelled } = workspace;
+        let mut encode = |prefix: &str, segment: &str, output: &mut Vec<u32>| {
+            spelled.clear();
+            spelled.push_str(prefix);
+            for (index, word) in segment.split(' ').enumerate() {
+                spelled.extend([if index > 0 { SPACE_MARK } else { "" }, word]);
+            }
+            self.encode_spelled(spelled, merger, output);
+        };
+        let mut rest = text;
+        if space_prefix {
+            let (first, behind) = rest.split_at(self.segment_len(rest));
+            encode(SPACE_MARK, first, output);
+            rest = behind;
+        }
+        while !rest.is_empty() {
+            let (segment, behind) = rest.split_at(self.segment_len(rest));
+            seen.encode(segment.as_bytes(), output, |output| encode("", segment, output));
+            rest = behind;
+        }
+    }
+
+    /// The length of the first segment of `text`. Segments are encoded each for itself: what
+    /// merges is always a token, and no token has the characters on both sides of a cut next to
+    /// each other.
+    fn segment_len(&self, text: &str) -> usize {
+        let mark_starts = |&at: &usize| match text.as_bytes()[at] {
+            b' ' => true,
+            byte => byte == SPACE_MARK.as_bytes()[0] && text[at..].starts_with(SPACE_MARK),
+        };
+        let may_cut = |at: &usize| {
+            last_but_mark(&text[..*at])
+                .is_some_and(|ch| self.before_mark.binary_search(&ch).is_err())
+        };
+        (1..text.len()).filter(mark_starts).find(may_cut).unwrap_or(text.len())
+    }
+
+    fn encode_spelled(&self, text: &str, merger: &mut Merger, output: &mut Vec<u32>) {
+        merger.clear();
         for ch in text.chars() {
-            let id = self.tokens.get(&*ch.encode_utf8(&mut buffer)).map(|&(_, id)| id);
-            merger.push(id, ch.len_utf8());
+            // Which token a character is matters only if it merges with nothing.
+            merger.push(None, ch.len_utf8());
         }
         let symbols = merger.merge(|left, right| {
-            let end = right.start + right.len;
-            let merged = &text[left.start..end];
-            if merged.len() > self.max_len { None } else { self.tokens.get(merged).copied() }
+            let id = self.texts.id(&text[left.start..right.start + right.len])?;
+            Some((self.priorities.get(id as usize).copied().unwrap_or(0), id))
         });
         for symbol in symbols {
-            match symbol.id {
+            let spelled = &text[symbol.start..symbol.start + symbol.len];
+            match symbol.id.or_else(|| self.texts.id(spelled)) {
                 Some(id) => output.push(id),
                 None => {
-                    let bytes = &text.as_bytes()[symbol.start..symbol.start + symbol.len];
-                    output.extend(bytes.iter().filter_map(|&byte| self.byte_ids[byte as usize]));
+                    output.extend(spelled.bytes().filter_map(|byte| self.byte_ids[byte as usize]))
                 }
             }
         }
     }
+}
+
+/// The last character, unless it is a space or the mark of one.
+fn last_but_mark(text: &str) -> Option<char> {
+    text.chars().next_back().filter(|&ch| ch != ' ' && !SPACE_MARK.contains(ch))
 }
 
 /// Maps scores to integers in the reverse order, with both zeros equal.

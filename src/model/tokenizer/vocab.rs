@@ -1,18 +1,21 @@
 //! What a tokenizer is made from, and what each token is.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use super::Error;
 use super::bytes::{byte_token_value, decode_text};
 use super::spm::SPACE_MARK;
+use super::texts::Texts;
 
 /// The longest text of a token, in bytes. It bounds the time that encoding takes per byte of
 /// text; the longest tokens of published vocabularies have a few hundred bytes.
 pub const MAX_TOKEN_LEN: usize = 4096;
 
 /// A vocabulary as a GGUF file states it: the fields are the keys `tokenizer.ggml.*`.
+///
+/// The lists may be borrowed: copies of a quarter of a million strings take time and memory.
 #[derive(Clone, Debug, Default)]
-pub struct Vocab {
+pub struct Vocab<'a> {
     /// `tokenizer.ggml.model`: `llama` (SentencePiece BPE) or `gpt2` (byte-level BPE).
     pub model: String,
     /// `tokenizer.ggml.pre`: the pre-tokeniser of a `gpt2` vocabulary; `default` if absent.
@@ -21,14 +24,14 @@ pub struct Vocab {
     /// token belongs to that token.
     pub name: Option<String>,
     /// The text of every token; spaces are written U+2581 (`llama`) or `Ġ` (`gpt2`).
-    pub tokens: Vec<String>,
+    pub tokens: Cow<'a, [String]>,
     /// Merge scores of a `llama` vocabulary: one a token, or none at all.
-    pub scores: Vec<f32>,
+    pub scores: Cow<'a, [f32]>,
     /// Token types: one a token, or none at all. 1 normal, 2 unknown, 3 control, 4 user-defined,
     /// 5 unused, 6 byte.
-    pub token_types: Vec<i32>,
+    pub token_types: Cow<'a, [i32]>,
     /// Merges of a `gpt2` vocabulary, best first: two tokens separated by a space.
-    pub merges: Vec<String>,
+    pub merges: Cow<'a, [String]>,
     /// Beginning of sequence. A `llama` vocabulary without one has token 1.
     pub bos: Option<u32>,
     /// End of sequence. A `llama` vocabulary without one has token 2.
@@ -117,10 +120,10 @@ impl Kind {
     }
 }
 
-impl Vocab {
+impl Vocab<'_> {
     /// Checks the lists against each other and every id against the list of tokens, gives empty
     /// tokens a name, and indexes the texts.
-    pub(super) fn check(&mut self) -> Result<HashMap<String, u32>, Error> {
+    pub(super) fn check(&mut self) -> Result<Texts, Error> {
         let count = self.tokens.len();
         if count == 0 {
             return Err(Error::NoTokens);
@@ -157,19 +160,31 @@ impl Vocab {
                 _ => {}
             }
         }
-        let mut ids = HashMap::with_capacity(count);
-        for (id, text) in self.tokens.iter_mut().enumerate() {
-            if text.is_empty() {
-                *text = format!("[EMPTY_{id}]");
+        if self.tokens.iter().any(String::is_empty) {
+            for (id, text) in self.tokens.to_mut().iter_mut().enumerate() {
+                if text.is_empty() {
+                    *text = format!("[EMPTY_{id}]");
+                }
             }
+        }
+        for (id, text) in self.tokens.iter().enumerate() {
             if text.len() > MAX_TOKEN_LEN {
                 return Err(Error::TokenTooLong { id, len: text.len() });
             }
-            if let Some(first) = ids.insert(text.clone(), id as u32) {
-                return Err(Error::DuplicateToken { first, second: id, text: text.clone() });
-            }
         }
-        Ok(ids)
+        let bytes = self.tokens.iter().map(String::len).sum();
+        if u32::try_from(bytes).is_err() {
+            return Err(Error::TooMany { field: "bytes in its tokens" });
+        }
+        let mut texts = Texts::with_capacity(count, bytes);
+        for (second, text) in self.tokens.iter().enumerate() {
+            texts.push(text).map_err(|first| Error::DuplicateToken {
+                first,
+                second,
+                text: text.clone(),
+            })?;
+        }
+        Ok(texts)
     }
 
     /// The attributes of every token, before names are looked at.
@@ -185,7 +200,7 @@ impl Vocab {
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl Pieces {
@@ -210,7 +225,8 @@ impl Pieces {
                     .ok_or_else(|| Error::NotAByteToken { id, text: text.clone() })?;
                 pieces.bytes.push(value);
             }
-            pieces.ends.push(pieces.bytes.len());
+            // No longer than the texts together, whose length fits.
+            pieces.ends.push(pieces.bytes.len() as u32);
         }
         Ok(pieces)
     }
@@ -220,6 +236,6 @@ impl Pieces {
         let id = id as usize;
         let Some(&end) = self.ends.get(id) else { return &[] };
         let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.bytes[start..end]
+        &self.bytes[start as usize..end as usize]
     }
 }

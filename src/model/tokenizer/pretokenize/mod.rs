@@ -36,18 +36,13 @@ pub(super) struct PreTokenizer {
     pub(super) ignore_merges: bool,
     /// Whether BOS is prepended when the file does not say.
     pub(super) add_bos: bool,
-    /// Whether decoding removes the space before punctuation and contractions.
-    pub(super) clean_spaces: bool,
 }
 
 /// Every supported name, with its pattern and settings.
 #[rustfmt::skip]
 const NAMES: &[(&str, PreTokenizer)] = {
     const fn named(pattern: Pattern) -> PreTokenizer {
-        PreTokenizer { pattern, ignore_merges: false, add_bos: false, clean_spaces: true }
-    }
-    const fn as_is(pattern: Pattern) -> PreTokenizer {
-        PreTokenizer { clean_spaces: false, ..named(pattern) }
+        PreTokenizer { pattern, ignore_merges: false, add_bos: false }
     }
     const fn whole_words(pattern: Pattern, add_bos: bool) -> PreTokenizer {
         PreTokenizer { ignore_merges: true, add_bos, ..named(pattern) }
@@ -63,8 +58,8 @@ const NAMES: &[(&str, PreTokenizer)] = {
         ("mpt", named(Pattern::Gpt2)),
         ("olmo", named(Pattern::Gpt2)),
         ("jais", named(Pattern::Gpt2)),
-        ("trillion", as_is(Pattern::Gpt2)),
-        ("granite-docling", as_is(Pattern::Gpt2)),
+        ("trillion", named(Pattern::Gpt2)),
+        ("granite-docling", named(Pattern::Gpt2)),
         ("llama-bpe", whole_words(Pattern::Llama3, true)),
         ("llama3", whole_words(Pattern::Llama3, true)),
         ("llama-v3", whole_words(Pattern::Llama3, true)),
@@ -78,25 +73,25 @@ const NAMES: &[(&str, PreTokenizer)] = {
         ("chatglm-bpe", named(Pattern::Llama3)),
         ("dbrx", named(Pattern::Llama3)),
         ("smaug-bpe", named(Pattern::Llama3)),
-        ("qwen2", as_is(Pattern::Qwen2)),
-        ("deepseek-r1-qwen", as_is(Pattern::Qwen2)),
-        ("kormo", as_is(Pattern::Qwen2)),
-        ("hunyuan", as_is(Pattern::Qwen2)),
-        ("solar-open", as_is(Pattern::Qwen2)),
-        ("grok-2", as_is(Pattern::Qwen2)),
+        ("qwen2", named(Pattern::Qwen2)),
+        ("deepseek-r1-qwen", named(Pattern::Qwen2)),
+        ("kormo", named(Pattern::Qwen2)),
+        ("hunyuan", named(Pattern::Qwen2)),
+        ("solar-open", named(Pattern::Qwen2)),
+        ("grok-2", named(Pattern::Qwen2)),
         ("megrez", named(Pattern::Qwen2)),
         ("stablelm2", named(Pattern::Qwen2)),
-        ("qwen35", as_is(Pattern::Qwen35)),
+        ("qwen35", named(Pattern::Qwen35)),
         ("starcoder", named(Pattern::Starcoder)),
         ("refact", named(Pattern::Starcoder)),
         ("codeshell", named(Pattern::Starcoder)),
         ("exaone", named(Pattern::Starcoder)),
         ("minerva-7b", named(Pattern::Starcoder)),
-        ("smollm", as_is(Pattern::Starcoder)),
-        ("command-r", as_is(Pattern::Starcoder)),
+        ("smollm", named(Pattern::Starcoder)),
+        ("command-r", named(Pattern::Starcoder)),
         ("falcon", named(Pattern::Falcon)),
-        ("deepseek-llm", as_is(Pattern::DeepseekLlm)),
-        ("deepseek-coder", as_is(Pattern::DeepseekCoder)),
+        ("deepseek-llm", named(Pattern::DeepseekLlm)),
+        ("deepseek-coder", named(Pattern::DeepseekCoder)),
     ]
 };
 
