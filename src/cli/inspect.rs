@@ -140,7 +140,7 @@ fn array_json(array: &Array, n: usize) -> Vec<Json> {
         Array::F32(x) => list(x, n),
         Array::F64(x) => list(x, n),
         Array::Bool(x) => list(x, n),
-        Array::String(x) => list(x, n),
+        Array::String(x) => x.iter().take(n).map(Json::from).collect(),
     }
 }
 

@@ -14,7 +14,7 @@ fn every_value_type_is_read_in_the_files_order() {
     let file = read(File::sample().bytes());
     let found: Vec<(&str, Value)> =
         file.metadata().iter().map(|(key, value)| (key, value.clone())).collect();
-    let strings = ["a", "", "grüße", "\u{1F600}"].map(String::from).to_vec();
+    let strings = ["a", "", "grüße", "\u{1F600}"].into_iter().collect();
     let expected = [
         ("general.architecture", Value::String("llama".into())),
         ("empty string", Value::String(String::new())),
@@ -92,7 +92,7 @@ fn typed_getters_return_what_the_file_holds() {
     let metadata = file.metadata();
     assert_eq!(metadata.str("general.architecture").unwrap(), Some("llama"));
     assert_eq!(metadata.bool("bool").unwrap(), Some(true));
-    assert_eq!(metadata.str_array("strings").unwrap().map(<[String]>::len), Some(4));
+    assert_eq!(metadata.str_array("strings").unwrap().map(quintile::gguf::Strings::len), Some(4));
     assert_eq!(metadata.f32_array("f32s").unwrap(), Some(&[0.1f32; 2][..]));
     assert_eq!(metadata.f32_array("nothing").unwrap(), Some(&[][..]));
     assert_eq!(metadata.bool_array("bools").unwrap(), Some(&[true; 2][..]));
