@@ -29,6 +29,7 @@ mod tensor_types;
 mod value;
 
 pub use error::Error;
+pub(crate) use error::Quoted;
 pub use limits::Limits;
 pub use metadata::Metadata;
 pub use strings::Strings;

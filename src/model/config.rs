@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gguf::{Gguf, Value};
+use crate::gguf::{Gguf, Quoted, Value};
 use crate::kernels::elementwise::RopePairs;
 
 use super::Error;
@@ -211,7 +211,10 @@ impl<'a> Reader<'a> {
         let architecture = Architecture::ALL.into_iter().find(|a| a.name() == name);
         let architecture = architecture.ok_or_else(|| {
             let known = Architecture::ALL.map(Architecture::name).join(", ");
-            error(file, format!("architecture `{name}` is not supported; supported are {known}"))
+            error(
+                file,
+                format!("architecture {} is not supported; supported are {known}", Quoted(name)),
+            )
         })?;
         Ok(Reader { file, architecture })
     }
@@ -318,13 +321,15 @@ impl<'a> Reader<'a> {
             (None | Some("linear"), Some(factor)) if factor.is_finite() && factor > 0.0 => {
                 Ok(factor)
             }
-            (None | Some("linear"), factor) => Err(self.error(format!(
-                "`{}.rope.scaling.factor` is {factor:?}; expected a positive number",
+            (None | Some("linear"), Some(factor)) => Err(self.error(format!(
+                "`{}.rope.scaling.factor` is {factor}; expected a finite number above 0",
                 self.architecture
             ))),
+            (Some("linear"), None) => Err(self.missing("rope.scaling.factor")),
             (Some(other), _) => Err(self.error(format!(
-                "`{key}` is `{other}`; supported are `none` and `linear`, and llama-3 factors in \
-                 the tensor `rope_freqs.weight`"
+                "`{key}` is {}; supported are `none` and `linear`, and llama-3 factors in \
+                 the tensor `rope_freqs.weight`",
+                Quoted(other)
             ))),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::formats::Format;
-use crate::gguf::{Gguf, TensorInfo};
+use crate::gguf::{Gguf, Quoted, TensorInfo};
 use crate::isa::Isa;
 use crate::kernels::Kernels;
 use crate::matmul::Weights;
@@ -200,9 +200,9 @@ impl<'a> Finder<'a> {
         {
             None => Ok(()),
             Some(name) => Err(self.error(format!(
-                "`{}.block_count` is {layers}; the tensor `{}` is of a layer beyond it",
+                "`{}.block_count` is {layers}; the tensor {} is of a layer beyond it",
                 self.config.architecture,
-                name.escape_debug()
+                Quoted(name)
             ))),
         }
     }

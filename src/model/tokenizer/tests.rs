@@ -247,10 +247,10 @@ fn harmony_end_of_message_does_not_end_generation() {
 #[test]
 fn unsupported_kinds_are_named_with_what_is_supported() {
     let found = error(Vocab { model: "bert".into(), ..Vocab::default() });
-    assert_eq!(found, "tokenizer model `bert` is not supported (supported: llama, gpt2)");
+    assert_eq!(found, "tokenizer model \"bert\" is not supported (supported: llama, gpt2)");
     let found = error(byte_level("tekken", &["a b"], &[]));
     assert!(
-        found.starts_with("pre-tokenizer `tekken` is not supported (supported: default, gpt-2")
+        found.starts_with("pre-tokenizer \"tekken\" is not supported (supported: default, gpt-2")
     );
 }
 
