@@ -223,6 +223,18 @@ fn a_mapped_file_and_a_file_read_into_memory_are_the_same() {
     fs::remove_file(&path).unwrap();
 }
 
+/// A mapped file does not: see [`OpenOptions::mmap`].
+#[test]
+fn a_file_that_was_read_into_memory_survives_its_truncation() {
+    let path = scratch("truncated-later");
+    fs::write(&path, File::sample().bytes()).unwrap();
+    let options = OpenOptions { mmap: false, ..OpenOptions::default() };
+    let file = Gguf::open(&path, &options).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    assert_eq!(file.tensor("norm").unwrap().to_f32(), [1.5, -2.0, 0.25]);
+    fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn errors_of_a_file_begin_with_its_path() {
     let path = scratch("broken");

@@ -2,6 +2,7 @@
 //! of one line, or a correct load; never a panic, and never slow.
 #![cfg(feature = "driver")]
 
+mod budgets;
 mod contradictions;
 mod edit;
 mod mutants;
