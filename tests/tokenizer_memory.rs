@@ -17,7 +17,7 @@ fn a_quarter_of_a_million_tokens_take_less_than_64_bytes_each_beside_the_file() 
     let types = vec![1; TOKENS];
     let vocab = || Vocab {
         model: "llama".into(),
-        tokens: tokens[..].into(),
+        tokens: tokens.iter().map(Into::into).collect(),
         scores: scores[..].into(),
         token_types: types[..].into(),
         add_bos: Some(false),
@@ -50,8 +50,8 @@ fn tokens_with_merges_take_less_than_128_bytes_each_beside_the_file() {
     let count = tokens.len();
     let vocab = || Vocab {
         model: "gpt2".into(),
-        tokens: tokens[..].into(),
-        merges: merges[..].into(),
+        tokens: tokens.iter().map(Into::into).collect(),
+        merges: merges.iter().map(Into::into).collect(),
         ..Vocab::default()
     };
     let (tokenizer, peak) = peak_during(|| Tokenizer::new(vocab()).unwrap());

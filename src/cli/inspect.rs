@@ -1,13 +1,14 @@
 //! `quintile inspect`: for any architecture, and files of a vocabulary alone.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::gguf::{Array, Gguf, TensorInfo, Value};
 
-use super::output::{self, Failure, bytes, line};
+use super::output::{Failure, bytes, line};
 use super::setup::{Compute, open};
 
 /// Options of `inspect`.
@@ -29,11 +30,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.compute.isa()?;
     let file = open(&args.file, true)?;
-    if args.json {
-        output::json(&as_json(&file, args.tensors))
-    } else {
-        as_text(&file, args.tensors)
-    }
+    if args.json { write_json(&file, args.tensors) } else { as_text(&file, args.tensors) }
 }
 
 /// Tensors, elements and bytes of each type.
@@ -100,9 +97,9 @@ fn short(value: &Value) -> String {
     const ELEMENTS: usize = 6;
     let text = match value {
         Value::Array(array) => {
-            let shown = array_json(array, ELEMENTS);
+            let shown = array_json(array).take(ELEMENTS);
             let more = if array.len() > ELEMENTS { ", ..." } else { "" };
-            let list = shown.iter().map(Json::to_string).collect::<Vec<_>>().join(", ");
+            let list = shown.map(|x| x.to_string()).collect::<Vec<_>>().join(", ");
             return format!("{} x {} [{list}{more}]", array.len(), array.type_name());
         }
         value => value_json(value).to_string(),
@@ -127,33 +124,35 @@ fn value_json(value: &Value) -> Json {
         Value::F64(x) => json!(x),
         Value::Bool(x) => json!(x),
         Value::String(x) => json!(x),
-        Value::Array(array) => Json::Array(array_json(array, usize::MAX)),
+        Value::Array(array) => array_json(array).collect(),
     }
 }
 
-fn array_json(array: &Array, n: usize) -> Vec<Json> {
-    fn list<T: Clone + Into<Json>>(items: &[T], n: usize) -> Vec<Json> {
-        items.iter().take(n).cloned().map(Into::into).collect()
+/// The elements in order.
+fn array_json(array: &Array) -> Box<dyn Iterator<Item = Json> + '_> {
+    fn list<T: Clone + Into<Json>>(items: &[T]) -> Box<dyn Iterator<Item = Json> + '_> {
+        Box::new(items.iter().cloned().map(Into::into))
     }
     match array {
-        Array::U8(x) => list(x, n),
-        Array::I8(x) => list(x, n),
-        Array::U16(x) => list(x, n),
-        Array::I16(x) => list(x, n),
-        Array::U32(x) => list(x, n),
-        Array::I32(x) => list(x, n),
-        Array::U64(x) => list(x, n),
-        Array::I64(x) => list(x, n),
-        Array::F32(x) => list(x, n),
-        Array::F64(x) => list(x, n),
-        Array::Bool(x) => list(x, n),
-        Array::String(x) => list(x, n),
+        Array::U8(x) => list(x),
+        Array::I8(x) => list(x),
+        Array::U16(x) => list(x),
+        Array::I16(x) => list(x),
+        Array::U32(x) => list(x),
+        Array::I32(x) => list(x),
+        Array::U64(x) => list(x),
+        Array::I64(x) => list(x),
+        Array::F32(x) => list(x),
+        Array::F64(x) => list(x),
+        Array::Bool(x) => list(x),
+        Array::String(x) => Box::new(x.iter().map(Json::from)),
     }
 }
 
-fn as_json(file: &Gguf, tensors: bool) -> Json {
-    let metadata: Map<String, Json> =
-        file.metadata().iter().map(|(key, value)| (key.to_owned(), value_json(value))).collect();
+/// Writes the file as indented JSON, a value at a time: a vocabulary as one document would take many times
+/// the memory of the file's own header.
+fn write_json(file: &Gguf, tensors: bool) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
     let types: Map<String, Json> = by_type(file)
         .into_iter()
         .map(|(name, (tensors, values, bytes))| {
@@ -164,20 +163,35 @@ fn as_json(file: &Gguf, tensors: bool) -> Json {
     let files: Vec<Json> = (file.shards().iter())
         .map(|shard| json!({ "file": path(shard.path()), "size": shard.size() }))
         .collect();
-    let mut out = json!({
-        "file": path(file.path()),
-        "files": files,
-        "size": file.file_size(),
-        "version": file.version(),
-        "alignment": file.alignment(),
-        "tensor_count": file.tensors().len(),
-        "parameters": file.tensors().iter().map(elements_of).sum::<u64>(),
-        "types": types,
-        "metadata": metadata,
-    });
+    let fields = [
+        ("file", json!(path(file.path()))),
+        ("files", json!(files)),
+        ("size", json!(file.file_size())),
+        ("version", json!(file.version())),
+        ("alignment", json!(file.alignment())),
+        ("tensor_count", json!(file.tensors().len())),
+        ("parameters", json!(file.tensors().iter().map(elements_of).sum::<u64>())),
+        ("types", json!(types)),
+    ];
+    writeln!(out, "{{")?;
+    for (name, value) in fields {
+        writeln!(out, "  \"{name}\": {value},")?;
+    }
+    let metadata = file.metadata().iter().map(|(key, value)| (Json::from(key), value));
+    write_list(&mut out, "metadata", "{}", metadata, |out, (key, value)| match value {
+        Value::Array(array) => {
+            write!(out, "{key}: [")?;
+            for (i, element) in array_json(array).enumerate() {
+                write!(out, "{}{element}", if i == 0 { "" } else { ", " })?;
+            }
+            write!(out, "]")
+        }
+        value => write!(out, "{key}: {}", value_json(value)),
+    })?;
     if tensors {
-        let list = file.tensors().iter().map(|t| {
-            json!({
+        writeln!(out, ",")?;
+        write_list(&mut out, "tensors", "[]", file.tensors().iter(), |out, t| {
+            let tensor = json!({
                 "name": t.name,
                 "type": t.type_name(),
                 "computed": t.format.is_some(),
@@ -185,9 +199,26 @@ fn as_json(file: &Gguf, tensors: bool) -> Json {
                 "shard": t.shard,
                 "offset": t.offset,
                 "size": t.size,
-            })
-        });
-        out["tensors"] = list.collect();
+            });
+            write!(out, "{tensor}")
+        })?;
     }
-    out
+    writeln!(out, "\n}}")?;
+    Ok(out.flush()?)
+}
+
+/// Writes a field with an object or an array, an item a line.
+fn write_list<W: Write, T>(
+    out: &mut W,
+    name: &str,
+    brackets: &str,
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut W, T) -> io::Result<()>,
+) -> io::Result<()> {
+    write!(out, "  \"{name}\": {}", &brackets[..1])?;
+    for (i, item) in items.enumerate() {
+        write!(out, "{}\n    ", if i == 0 { "" } else { "," })?;
+        write(out, item)?;
+    }
+    write!(out, "\n  {}", &brackets[1..])
 }

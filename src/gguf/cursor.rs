@@ -7,6 +7,7 @@ use super::error::{Error, Source};
 
 /// A position in the header of a file. Every read names the field it reads, for the error message
 /// should it fail; the name is formatted only then.
+#[derive(Clone)]
 pub(super) struct Cursor<'a> {
     /// The file, up to the limit for its header.
     bytes: &'a [u8],

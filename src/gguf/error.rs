@@ -90,7 +90,7 @@ impl fmt::Display for Computed {
 
 /// A string of the file for a message: escaped, quoted, at most about 60 characters.
 #[derive(Clone, Copy)]
-pub(super) struct Quoted<'a>(pub &'a str);
+pub(crate) struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

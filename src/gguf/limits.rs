@@ -3,11 +3,12 @@
 /// Bounds on what a header may hold. The defaults are well above every published model's.
 ///
 /// Memory follows the bytes that are there whatever the limits: a count is never trusted before
-/// the bytes it promises have been seen. A header takes at most sixteen times its own size in
-/// memory while it is read.
+/// the bytes it promises have been seen. An array takes no more memory than its bytes in the file,
+/// a whole header at most eight times its size while it is read, and within the default limits no
+/// file takes more than 64 MiB beyond itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the whole header: metadata and tensor records. Default: 128 MiB (the largest
+    /// Bytes of the whole header: metadata and tensor records. Default: 32 MiB (the largest
     /// vocabularies take about 16 MiB).
     pub header_bytes: usize,
     /// Metadata keys. Default: 65,536.
@@ -30,7 +31,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            header_bytes: 128 << 20,
+            header_bytes: 32 << 20,
             metadata_count: 1 << 16,
             tensor_count: 1 << 17,
             key_bytes: 65_535,

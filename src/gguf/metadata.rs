@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::cursor::Cursor;
 use super::error::{Error, Quoted, Source};
+use super::strings::Strings;
 use super::value::{Array, Value, read_value};
 
 /// The fewest bytes of a key-value pair: an empty key, its type and a value of one byte.
@@ -31,7 +32,8 @@ struct Entry {
 
 impl Metadata {
     pub(super) fn read(cursor: &mut Cursor<'_>, count: usize) -> Result<Metadata, Error> {
-        let mut entries = Vec::new();
+        // `Cursor::count` has found enough bytes to be left for all of them.
+        let mut entries = Vec::with_capacity(count);
         for i in 0..count {
             let offset = cursor.position();
             let key = cursor.string(cursor.limits.key_bytes, &format_args!("metadata key {i}"))?;
@@ -205,9 +207,9 @@ impl Metadata {
     ///
     /// # Errors
     /// If the value is of another type.
-    pub fn str_array(&self, key: &str) -> Result<Option<&[String]>, Error> {
+    pub fn str_array(&self, key: &str) -> Result<Option<&Strings>, Error> {
         self.array(key, "an array of string", |array| match array {
-            Array::String(v) => Some(v.as_slice()),
+            Array::String(v) => Some(v),
             _ => None,
         })
     }

@@ -30,14 +30,17 @@ mod limits;
 mod metadata;
 mod shard;
 mod split;
+mod strings;
 mod tensor_info;
 mod tensor_types;
 mod value;
 
 pub use error::Error;
+pub(crate) use error::Quoted;
 pub use limits::Limits;
 pub use metadata::Metadata;
 pub use shard::{OpenOptions, Shard};
+pub use strings::Strings;
 pub use tensor_info::TensorInfo;
 pub use tensor_types::{TensorType, type_name};
 pub use value::{Array, Value};

@@ -50,8 +50,13 @@ pub(super) struct TensorTable {
 
 impl TensorTable {
     pub fn read(cursor: &mut Cursor<'_>, count: usize) -> Result<TensorTable, Error> {
-        let mut table = TensorTable::default();
-        let mut name_fields = Vec::new();
+        // `Cursor::count` has found enough bytes to be left for all of them.
+        let mut table = TensorTable {
+            tensors: Vec::with_capacity(count),
+            by_name: Vec::new(),
+            offset_fields: Vec::with_capacity(count),
+        };
+        let mut name_fields = Vec::with_capacity(count);
         for i in 0..count {
             name_fields.push(cursor.position());
             table.tensors.push(read_record(cursor, i)?);

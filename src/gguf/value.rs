@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use super::cursor::Cursor;
 use super::error::{Error, Quoted};
+use super::strings::Strings;
 
 /// A metadata value, of the type that the file gives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +40,7 @@ pub enum Array {
     F32(Vec<f32>),
     F64(Vec<f64>),
     Bool(Vec<bool>),
-    String(Vec<String>),
+    String(Strings),
 }
 
 impl Value {
@@ -261,17 +262,22 @@ fn read_bools(cursor: &mut Cursor<'_>, count: usize, key: &Quoted<'_>) -> Result
     Ok(bytes.iter().map(|&byte| byte == 1).collect())
 }
 
-/// `count` strings. The vector grows as strings are found to be there, so that memory follows the
-/// bytes that were read, not the count that was promised.
-fn read_strings(
-    cursor: &mut Cursor<'_>,
-    count: usize,
-    key: Quoted<'_>,
-) -> Result<Vec<String>, Error> {
+/// `count` strings. A first pass finds them all to be there, so that what is then allocated is
+/// exactly what they take.
+fn read_strings(cursor: &mut Cursor<'_>, count: usize, key: Quoted<'_>) -> Result<Strings, Error> {
     let limit = cursor.limits.string_bytes;
-    let mut strings = Vec::new();
-    for i in 0..count {
-        strings.push(cursor.string(limit, &format_args!("{key}[{i}]"))?.to_owned());
-    }
-    Ok(strings)
+    let read = |cursor: &mut Cursor<'_>, each: &mut dyn FnMut(&str)| {
+        (0..count).try_for_each(|i| {
+            each(cursor.string(limit, &format_args!("{key}[{i}]"))?);
+            Ok::<_, Error>(())
+        })
+    };
+    let mut len = 0;
+    read(&mut cursor.clone(), &mut |string| len += string.len())?;
+    let (mut text, mut ends) = (String::with_capacity(len), Vec::with_capacity(count));
+    read(cursor, &mut |string| {
+        text.push_str(string);
+        ends.push(text.len());
+    })?;
+    Ok(Strings::new(text, ends))
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use half::f16;
+use half::vec::HalfBitsVecExt;
 
 use crate::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 
@@ -74,13 +75,14 @@ pub(super) fn padded(context: usize) -> usize {
 }
 
 impl<E: CacheElement> Cache<E> {
-    pub fn new(config: &Config, context: usize) -> Cache<E> {
+    /// `zeros` should give pages that the system zeroes when they are first touched: a context that
+    /// is not filled then costs no memory.
+    fn new(config: &Config, context: usize, zeros: fn(usize) -> Vec<E>) -> Cache<E> {
         let head_len = padded(context) * config.head_dim;
         let len = config.layers * config.kv_heads * head_len;
-        let zeros = || vec![E::default(); len];
         Cache {
-            keys: zeros(),
-            values: zeros(),
+            keys: zeros(len),
+            values: zeros(len),
             head_len,
             head_dim: config.head_dim,
             kv_heads: config.kv_heads,
@@ -125,8 +127,11 @@ pub(super) enum AnyCache {
 impl AnyCache {
     pub fn new(cache_type: CacheType, config: &Config, context: usize) -> AnyCache {
         match cache_type {
-            CacheType::F16 => AnyCache::F16(Cache::new(config, context)),
-            CacheType::F32 => AnyCache::F32(Cache::new(config, context)),
+            CacheType::F16 => {
+                // `vec!` asks for zeroed pages for integers, not for f16: it would write them all.
+                AnyCache::F16(Cache::new(config, context, |len| vec![0u16; len].reinterpret_into()))
+            }
+            CacheType::F32 => AnyCache::F32(Cache::new(config, context, |len| vec![0.0; len])),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gguf::{Gguf, Value};
+use crate::gguf::{Gguf, Quoted, Value};
 use crate::kernels::elementwise::RopePairs;
 
 use super::Error;
@@ -112,18 +112,23 @@ impl Config {
                  {head_dim}, is supported"
             )));
         }
-        let rope_dims = reader.optional_count("rope.dimension_count")?.unwrap_or(head_dim);
+        let rope_dims = reader.optional_count("rope.dimension_count")?;
+        if rope_dims.is_none() && head_dim % 2 != 0 {
+            return Err(reader.error(format!(
+                "heads have {head_dim} elements; expected an even number, or \
+                 `{architecture}.rope.dimension_count`"
+            )));
+        }
+        let rope_dims = rope_dims.unwrap_or(head_dim);
         if rope_dims > head_dim || rope_dims % 2 != 0 {
             return Err(reader.error(format!(
                 "`{architecture}.rope.dimension_count` is {rope_dims}; expected an even number up \
                  to the head's {head_dim}"
             )));
         }
+        reader.no_experts()?;
         let gemma = architecture == Architecture::Gemma3;
-        let window = match reader.optional_count("attention.sliding_window")? {
-            Some(n) if gemma => Some(n),
-            _ => None,
-        };
+        let window = if gemma { reader.optional_count("attention.sliding_window")? } else { None };
         let config = Config {
             architecture,
             layers,
@@ -132,12 +137,13 @@ impl Config {
             heads,
             kv_heads,
             head_dim,
-            vocab: reader.vocab()?,
-            context_length: reader.count("context_length")?,
-            norm_epsilon: reader.number("attention.layer_norm_rms_epsilon")?.ok_or_else(|| {
-                reader
-                    .error(format!("`{architecture}.attention.layer_norm_rms_epsilon` is missing"))
-            })?,
+            vocab: reader.vocab(embedding)?,
+            context_length: reader
+                .optional_count_up_to("context_length", u32::MAX.into())?
+                .ok_or_else(|| reader.missing("context_length"))?,
+            norm_epsilon: reader
+                .number("attention.layer_norm_rms_epsilon")?
+                .ok_or_else(|| reader.missing("attention.layer_norm_rms_epsilon"))?,
             rope_dims,
             rope_base: reader.number("rope.freq_base")?.unwrap_or(10_000.0),
             rope_scale: reader.rope_scale()?,
@@ -151,14 +157,19 @@ impl Config {
             gate: if gemma { Gate::Gelu } else { Gate::Silu },
             embedding_scale: gemma.then(|| (embedding as f32).sqrt()),
         };
-        for (name, value) in [
-            ("attention.layer_norm_rms_epsilon", config.norm_epsilon),
-            ("rope.freq_base", config.rope_base),
-            ("rope.freq_base_swa", config.rope_base_window),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
+        let epsilon = config.norm_epsilon;
+        if !(epsilon.is_finite() && epsilon >= 0.0) {
+            return Err(reader.error(format!(
+                "`{architecture}.attention.layer_norm_rms_epsilon` is {epsilon}; expected a finite \
+                 number that is not negative"
+            )));
+        }
+        for (name, base) in
+            [("rope.freq_base", config.rope_base), ("rope.freq_base_swa", config.rope_base_window)]
+        {
+            if !(base.is_finite() && base > 0.0) {
                 return Err(reader.error(format!(
-                    "`{architecture}.{name}` is {value}; expected a finite number that is not negative"
+                    "`{architecture}.{name}` is {base}; expected a finite number above 0"
                 )));
             }
         }
@@ -187,7 +198,8 @@ struct Reader<'a> {
     architecture: Architecture,
 }
 
-/// Above any real hyper-parameter, and small enough that products of three fit 64 bits.
+/// Above any real hyper-parameter but the context's length, and small enough that products of three
+/// fit 64 bits.
 const LARGEST_COUNT: u64 = 1 << 21;
 
 impl<'a> Reader<'a> {
@@ -199,7 +211,10 @@ impl<'a> Reader<'a> {
         let architecture = Architecture::ALL.into_iter().find(|a| a.name() == name);
         let architecture = architecture.ok_or_else(|| {
             let known = Architecture::ALL.map(Architecture::name).join(", ");
-            error(file, format!("architecture `{name}` is not supported; supported are {known}"))
+            error(
+                file,
+                format!("architecture {} is not supported; supported are {known}", Quoted(name)),
+            )
         })?;
         Ok(Reader { file, architecture })
     }
@@ -208,33 +223,67 @@ impl<'a> Reader<'a> {
         error(self.file, message)
     }
 
+    fn missing(&self, key: &str) -> Error {
+        self.error(format!("`{}.{key}` is missing", self.architecture))
+    }
+
     fn optional_count(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.optional_count_up_to(key, LARGEST_COUNT)
+    }
+
+    fn optional_count_up_to(&self, key: &str, largest: u64) -> Result<Option<usize>, Error> {
         let key = format!("{}.{key}", self.architecture);
         match self.file.metadata().u64(&key)? {
-            Some(n @ 1..=LARGEST_COUNT) => Ok(Some(n as usize)),
-            Some(n) => Err(self.error(format!("`{key}` is {n}; expected 1 to {LARGEST_COUNT}"))),
+            Some(n) if (1..=largest).contains(&n) => Ok(Some(n as usize)),
+            Some(n) => Err(self.error(format!("`{key}` is {n}; expected 1 to {largest}"))),
             None => Ok(None),
         }
     }
 
     fn count(&self, key: &str) -> Result<usize, Error> {
-        self.optional_count(key)?
-            .ok_or_else(|| self.error(format!("`{}.{key}` is missing", self.architecture)))
+        self.optional_count(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn no_experts(&self) -> Result<(), Error> {
+        let key = format!("{}.expert_count", self.architecture);
+        match self.file.metadata().u64(&key)? {
+            None | Some(0) => Ok(()),
+            Some(n) => Err(self.error(format!(
+                "`{key}` is {n}; expected 0: mixtures of experts are not supported"
+            ))),
+        }
     }
 
     fn number(&self, key: &str) -> Result<Option<f32>, Error> {
         Ok(self.file.metadata().f32(&format!("{}.{key}", self.architecture))?)
     }
 
-    fn vocab(&self) -> Result<usize, Error> {
-        let table = self.file.tensors().iter().find(|t| t.name == "token_embd.weight");
+    /// The rows of the embedding table, which has one for each token of the vocabulary, if the file
+    /// has that too.
+    fn vocab(&self, embedding: usize) -> Result<usize, Error> {
+        const TOKENS: &str = "tokenizer.ggml.tokens";
+        let table = self.file.tensor_info("token_embd.weight");
         let table =
             table.ok_or_else(|| self.error("the tensor `token_embd.weight` is missing".into()))?;
-        match table.dims[..] {
-            [_, vocab] => Ok(vocab),
-            ref dims => {
-                Err(self.error(format!("`token_embd.weight` has the dims {dims:?}; expected two")))
-            }
+        let [k, vocab] = table.dims[..] else {
+            let dims = &table.dims;
+            return Err(self.error(format!(
+                "the tensor `token_embd.weight` has the dims {dims:?}; expected two"
+            )));
+        };
+        if k != embedding {
+            return Err(self.error(format!(
+                "`{}.embedding_length` is {embedding}; a row of the tensor `token_embd.weight` has \
+                 {k} elements",
+                self.architecture
+            )));
+        }
+        match self.file.metadata().str_array(TOKENS)? {
+            Some(tokens) if tokens.len() != vocab => Err(self.error(format!(
+                "`{TOKENS}` has {} tokens; the tensor `token_embd.weight` has {vocab} rows",
+                tokens.len()
+            ))),
+            _ => Ok(vocab),
         }
     }
 
@@ -272,13 +321,15 @@ impl<'a> Reader<'a> {
             (None | Some("linear"), Some(factor)) if factor.is_finite() && factor > 0.0 => {
                 Ok(factor)
             }
-            (None | Some("linear"), factor) => Err(self.error(format!(
-                "`{}.rope.scaling.factor` is {factor:?}; expected a positive number",
+            (None | Some("linear"), Some(factor)) => Err(self.error(format!(
+                "`{}.rope.scaling.factor` is {factor}; expected a finite number above 0",
                 self.architecture
             ))),
+            (Some("linear"), None) => Err(self.missing("rope.scaling.factor")),
             (Some(other), _) => Err(self.error(format!(
-                "`{key}` is `{other}`; supported are `none` and `linear`, and llama-3 factors in \
-                 the tensor `rope_freqs.weight`"
+                "`{key}` is {}; supported are `none` and `linear`, and llama-3 factors in \
+                 the tensor `rope_freqs.weight`",
+                Quoted(other)
             ))),
         }
     }

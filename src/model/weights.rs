@@ -1,14 +1,16 @@
 //! A model: the file, its configuration, and where its tensors lie.
 
+use std::collections::HashMap;
+
 use crate::formats::Format;
-use crate::gguf::{Gguf, TensorInfo};
+use crate::gguf::{Gguf, Quoted, TensorInfo};
 use crate::isa::Isa;
 use crate::kernels::Kernels;
 use crate::matmul::Weights;
 
 use super::config::error;
 use super::rope::Frequencies;
-use super::{Config, Error};
+use super::{Architecture, Config, Error};
 
 /// A model that can be run: a file, checked against what its metadata say.
 pub struct Model {
@@ -58,50 +60,63 @@ impl Model {
     pub fn load(file: Gguf, isa: Isa) -> Result<Model, Error> {
         let config = Config::new(&file)?;
         let c = &config;
-        let finder = Finder { file: &file };
+        let finder = Finder::new(&file, c);
+        finder.no_layer_beyond(c.layers)?;
+        let width = Size(c.embedding, "embedding_length");
+        let hidden = Size(c.feed_forward, "feed_forward_length");
+        let query = Size(c.query_len(), "attention.head_count x key_length");
+        let kv = Size(c.kv_len(), "attention.head_count_kv x key_length");
+        let head = Size(c.head_dim, "key_length");
+        let vocab = Size(c.vocab, "rows of token_embd.weight");
+        let (qwen2, gemma3) =
+            (c.architecture == Architecture::Qwen2, c.architecture == Architecture::Gemma3);
         let layers = (0..c.layers)
             .map(|i| {
                 let name = |tensor: &str| format!("blk.{i}.{tensor}");
                 Ok(Layer {
-                    attention_norm: finder.vector(&name("attn_norm.weight"), c.embedding)?,
-                    query: finder.matrix(&name("attn_q.weight"), c.query_len(), c.embedding)?,
-                    key: finder.matrix(&name("attn_k.weight"), c.kv_len(), c.embedding)?,
-                    value: finder.matrix(&name("attn_v.weight"), c.kv_len(), c.embedding)?,
-                    query_bias: finder.optional_vector(&name("attn_q.bias"), c.query_len())?,
-                    key_bias: finder.optional_vector(&name("attn_k.bias"), c.kv_len())?,
-                    value_bias: finder.optional_vector(&name("attn_v.bias"), c.kv_len())?,
-                    query_norm: finder.optional_vector(&name("attn_q_norm.weight"), c.head_dim)?,
-                    key_norm: finder.optional_vector(&name("attn_k_norm.weight"), c.head_dim)?,
-                    attention_output: finder.matrix(
-                        &name("attn_output.weight"),
-                        c.embedding,
-                        c.query_len(),
+                    attention_norm: finder.vector(&name("attn_norm.weight"), width)?,
+                    query: finder.matrix(&name("attn_q.weight"), query, width)?,
+                    key: finder.matrix(&name("attn_k.weight"), kv, width)?,
+                    value: finder.matrix(&name("attn_v.weight"), kv, width)?,
+                    query_bias: finder.vector_if(qwen2, &name("attn_q.bias"), query)?,
+                    key_bias: finder.vector_if(qwen2, &name("attn_k.bias"), kv)?,
+                    value_bias: finder.vector_if(qwen2, &name("attn_v.bias"), kv)?,
+                    query_norm: finder.vector_if(gemma3, &name("attn_q_norm.weight"), head)?,
+                    key_norm: finder.vector_if(gemma3, &name("attn_k_norm.weight"), head)?,
+                    attention_output: finder.matrix(&name("attn_output.weight"), width, query)?,
+                    post_attention_norm: finder.vector_if(
+                        gemma3,
+                        &name("post_attention_norm.weight"),
+                        width,
                     )?,
-                    post_attention_norm: finder
-                        .optional_vector(&name("post_attention_norm.weight"), c.embedding)?,
-                    feed_forward_norm: finder.vector(&name("ffn_norm.weight"), c.embedding)?,
-                    gate: finder.matrix(&name("ffn_gate.weight"), c.feed_forward, c.embedding)?,
-                    up: finder.matrix(&name("ffn_up.weight"), c.feed_forward, c.embedding)?,
-                    down: finder.matrix(&name("ffn_down.weight"), c.embedding, c.feed_forward)?,
-                    post_feed_forward_norm: finder
-                        .optional_vector(&name("post_ffw_norm.weight"), c.embedding)?,
+                    feed_forward_norm: finder.vector(&name("ffn_norm.weight"), width)?,
+                    gate: finder.matrix(&name("ffn_gate.weight"), hidden, width)?,
+                    up: finder.matrix(&name("ffn_up.weight"), hidden, width)?,
+                    down: finder.matrix(&name("ffn_down.weight"), width, hidden)?,
+                    post_feed_forward_norm: finder.vector_if(
+                        gemma3,
+                        &name("post_ffw_norm.weight"),
+                        width,
+                    )?,
                 })
             })
             .collect::<Result<_, Error>>()?;
-        let embedding = finder.matrix("token_embd.weight", c.vocab, c.embedding)?;
+        let embedding = finder.matrix("token_embd.weight", vocab, width)?;
         let output = match finder.find("output.weight") {
-            Some(_) => finder.matrix("output.weight", c.vocab, c.embedding)?,
+            Some(_) => finder.matrix("output.weight", vocab, width)?,
             None => embedding, // tied
         };
-        let factors = finder.optional_vector("rope_freqs.weight", c.rope_dims / 2)?;
+        let pairs = Size(c.rope_dims / 2, "rope.dimension_count / 2");
+        let factors = finder.vector_if(false, "rope_freqs.weight", pairs)?;
         let rope = [
             Frequencies::new(c.rope_dims, c.rope_base, c.rope_scale, factors.as_deref()),
             Frequencies::new(c.rope_dims, c.rope_base_window, 1.0, None),
         ];
+        let output_norm = finder.vector("output_norm.weight", width)?;
         Ok(Model {
             embedding,
             layers,
-            output_norm: finder.vector("output_norm.weight", c.embedding)?,
+            output_norm,
             output,
             rope,
             kernels: Kernels::new(isa),
@@ -155,54 +170,96 @@ impl Matrix {
     }
 }
 
+/// A size that the metadata imply, and the keys it follows from.
+#[derive(Clone, Copy)]
+struct Size(usize, &'static str);
+
 /// Finds tensors by name and checks their shapes.
 struct Finder<'a> {
     file: &'a Gguf,
+    /// Numbers of the tensors.
+    by_name: HashMap<&'a str, usize>,
+    config: &'a Config,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    fn new(file: &'a Gguf, config: &'a Config) -> Self {
+        let names = file.tensors().iter().enumerate().map(|(i, t)| (t.name.as_str(), i));
+        Finder { file, by_name: names.collect(), config }
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
-        self.file.tensors().iter().position(|t| t.name == name)
+        self.by_name.get(name).copied()
     }
 
-    fn matrix(&self, name: &str, rows: usize, k: usize) -> Result<Matrix, Error> {
+    /// The file's layers are all counted: a count that is too small would silently drop some.
+    fn no_layer_beyond(&self, layers: usize) -> Result<(), Error> {
+        let layer = |name: &str| name.strip_prefix("blk.")?.split('.').next()?.parse().ok();
+        let tensors = self.file.tensors().iter();
+        match tensors.map(|t| &t.name).find(|name| layer(name).is_some_and(|n: usize| n >= layers))
+        {
+            None => Ok(()),
+            Some(name) => Err(self.error(format!(
+                "`{}.block_count` is {layers}; the tensor {} is of a layer beyond it",
+                self.config.architecture,
+                Quoted(name)
+            ))),
+        }
+    }
+
+    fn matrix(&self, name: &str, rows: Size, k: Size) -> Result<Matrix, Error> {
         let (tensor, format) = self.checked(name, &[k, rows])?;
-        Ok(Matrix { tensor, format, rows, k })
+        Ok(Matrix { tensor, format, rows: rows.0, k: k.0 })
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+    fn vector(&self, name: &str, len: Size) -> Result<Vec<f32>, Error> {
         let (tensor, format) = self.checked(name, &[len])?;
-        let mut values = vec![0.0; len];
+        let mut values = vec![0.0; len.0];
         format.dequantize(self.file.tensor_bytes(&self.file.tensors()[tensor]), &mut values);
         Ok(values)
     }
 
-    fn optional_vector(&self, name: &str, len: usize) -> Result<Option<Vec<f32>>, Error> {
-        self.find(name).map(|_| self.vector(name, len)).transpose()
+    /// The vector, where it is there; an error where it is not, if it is `needed`.
+    fn vector_if(&self, needed: bool, name: &str, len: Size) -> Result<Option<Vec<f32>>, Error> {
+        if needed || self.find(name).is_some() {
+            self.vector(name, len).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
-    fn checked(&self, name: &str, dims: &[usize]) -> Result<(usize, Format), Error> {
-        let tensor = self
-            .find(name)
-            .ok_or_else(|| error(self.file, format!("the tensor `{name}` is missing")))?;
+    fn error(&self, message: String) -> Error {
+        error(self.file, message)
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        let Config { architecture, layers, .. } = self.config;
+        let layers = match name.starts_with("blk.") {
+            true => format!("; `{architecture}.block_count` is {layers}"),
+            false => String::new(),
+        };
+        self.error(format!("the tensor `{name}` is missing{layers}"))
+    }
+
+    fn checked(&self, name: &str, sizes: &[Size]) -> Result<(usize, Format), Error> {
+        let tensor = self.find(name).ok_or_else(|| self.missing(name))?;
         let info = &self.file.tensors()[tensor];
-        let found = &info.dims[..];
-        if found != dims {
-            return Err(error(
-                self.file,
-                format!("the tensor `{name}` has the dims {found:?}; the metadata imply {dims:?}"),
-            ));
+        if !info.dims.iter().eq(sizes.iter().map(|size| &size.0)) {
+            let expected: Vec<usize> = sizes.iter().map(|size| size.0).collect();
+            let keys: Vec<&str> = sizes.iter().map(|size| size.1).collect();
+            return Err(self.error(format!(
+                "the tensor `{name}` has the dims {:?}; expected {expected:?}, from {}",
+                info.dims,
+                keys.join(" and ")
+            )));
         }
         let format = info.format.ok_or_else(|| {
             let known = Format::ALL.map(Format::name).join(", ");
-            let name_of_type = crate::gguf::type_name(info.type_id).unwrap_or("unknown");
-            error(
-                self.file,
-                format!(
-                    "the tensor `{name}` is of type {name_of_type}, which cannot be computed with; \
-                     supported are {known}"
-                ),
-            )
+            self.error(format!(
+                "the tensor `{name}` is of type {}, which cannot be computed with; supported are \
+                 {known}",
+                info.type_name()
+            ))
         })?;
         Ok((tensor, format))
     }

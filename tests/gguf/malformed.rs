@@ -1,5 +1,6 @@
 //! One test for each class of faults that GGUF readers have had. Messages are compared in full:
-//! they name the field, its byte, what was found and what was expected.
+//! they name the field, its byte, what was found and what was expected. Where a fault has a public
+//! record, the test names it.
 
 use crate::assert_refused;
 use crate::builder::*;
@@ -51,6 +52,7 @@ fn big_endian_files_are_refused_as_such() {
     assert_refused(file.bytes(), message);
 }
 
+/// candle#3533; as signed numbers two of these are negative.
 #[test]
 fn a_tensor_count_beyond_the_limit_is_refused() {
     for count in [131_073, i64::MIN as u64, u64::MAX] {
@@ -68,6 +70,7 @@ fn a_tensor_count_beyond_the_bytes_that_follow_is_refused() {
     assert_refused(file.bytes(), message);
 }
 
+/// candle#3533.
 #[test]
 fn a_pair_count_beyond_the_bytes_that_follow_is_refused() {
     let mut file = File::with_pair(pair("k", value_type::U8, &[0]));
@@ -84,6 +87,7 @@ fn a_key_longer_than_the_specification_allows_is_refused() {
     assert_refused(file.bytes(), message);
 }
 
+/// CVE-2025-66960, candle#3533: memory for what a length promises.
 #[test]
 fn a_string_length_beyond_the_file_is_refused() {
     let message = "\"k\", length at byte 37: found 4, expected at most 3, for 3 bytes follow";
@@ -92,6 +96,7 @@ fn a_string_length_beyond_the_file_is_refused() {
     assert_refused(pair_of(value_type::STRING, &[0xff; 8]), message);
 }
 
+/// candle#3533.
 #[test]
 fn an_array_count_beyond_the_file_is_refused() {
     let message =
@@ -99,12 +104,27 @@ fn an_array_count_beyond_the_file_is_refused() {
     assert_refused(pair_of(value_type::ARRAY, &array(value_type::U32, 3, &[0; 8])), message);
 }
 
+/// candle#3533, where the count times the element's size is small again.
 #[test]
 fn an_array_whose_size_in_bytes_wraps_is_refused() {
     let count = (1u64 << 61) + 1;
     let message =
         format!("element count of \"k\" at byte 41: found {count}, expected at most 16777216");
     assert_refused(pair_of(value_type::ARRAY, &array(value_type::U64, count, &[0; 8])), &message);
+}
+
+/// GHSA-7rxv-5jhh-j6xx: a count of tokens that is negative as a signed number.
+#[test]
+fn a_count_of_tokens_that_is_negative_as_a_signed_number_is_refused() {
+    for count in [1 << 31, u32::MAX.into(), 1 << 63, u64::MAX] {
+        let tokens = array(value_type::STRING, count, &string("a"));
+        let file = File::with_pair(pair("tokenizer.ggml.tokens", value_type::ARRAY, &tokens));
+        let message = format!(
+            "element count of \"tokenizer.ggml.tokens\" at byte 61: found {count}, \
+             expected at most 16777216"
+        );
+        assert_refused(file.bytes(), &message);
+    }
 }
 
 #[test]
@@ -120,6 +140,7 @@ fn an_unknown_value_type_is_refused() {
     assert_refused(pair_of(13, &[0; 8]), message);
 }
 
+/// llama.cpp#26690.
 #[test]
 fn an_unknown_element_type_is_refused() {
     let message = "element type of \"k\" at byte 37: found 13, \
@@ -127,6 +148,7 @@ fn an_unknown_element_type_is_refused() {
     assert_refused(pair_of(value_type::ARRAY, &array(13, 1, &[0; 8])), message);
 }
 
+/// Arrays do not nest at all: no depth to bound.
 #[test]
 fn an_array_of_arrays_is_refused() {
     let inner = array(value_type::U8, 1, &[0]);
@@ -182,8 +204,10 @@ fn bytes_that_are_not_utf8_are_refused_wherever_they_are() {
     assert_refused(name, &format!("name of tensor 0 at byte 34: {expected}"));
 }
 
+/// candle#3876: an alignment of 0 makes a file of 57 bytes panic its reader.
 #[test]
 fn an_alignment_that_is_no_power_of_two_or_too_large_is_refused() {
+    assert_eq!(alignment_of(value_type::U32, &0u32.to_le_bytes()).len(), 57);
     for alignment in [0u32, 3, 48, 1 << 22, 1 << 31, u32::MAX] {
         let message = format!(
             "general.alignment at byte 24: found {alignment} (uint32), \
@@ -203,6 +227,7 @@ fn an_alignment_that_is_no_u32_is_refused() {
     assert_refused(alignment_of(value_type::I32, &(-32i32).to_le_bytes()), message);
 }
 
+/// ggml#709: more sizes than the array for them holds.
 #[test]
 fn a_dimension_count_other_than_1_to_4_is_refused() {
     for count in [0, 5, u32::MAX] {
@@ -221,6 +246,7 @@ fn an_empty_dimension_is_refused() {
     assert_refused(tensor_of(&[4, 0], tensor_type::F32), message);
 }
 
+/// CVE-2025-53630, CVE-2026-27940, CVE-2026-33298: a small allocation, then reads far outside it.
 #[test]
 fn dimensions_whose_product_wraps_are_refused() {
     let cases: [&[u64]; 4] = [
@@ -263,6 +289,7 @@ fn a_tensor_off_its_alignment_is_refused() {
     assert_refused(file.bytes(), message);
 }
 
+/// CVE-2026-7482.
 #[test]
 fn a_tensor_that_ends_beyond_the_file_is_refused() {
     let file = File::with_tensor(Record::new("t", &[16], tensor_type::F32, 32), 95);
@@ -271,6 +298,7 @@ fn a_tensor_that_ends_beyond_the_file_is_refused() {
     assert_refused(file.bytes(), message);
 }
 
+/// CVE-2026-7482, by an offset near the end of all numbers.
 #[test]
 fn a_tensor_whose_end_wraps_is_refused() {
     let offset = u64::MAX - 31;

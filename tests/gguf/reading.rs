@@ -14,7 +14,7 @@ fn every_value_type_is_read_in_the_files_order() {
     let file = read(File::sample().bytes());
     let found: Vec<(&str, Value)> =
         file.metadata().iter().map(|(key, value)| (key, value.clone())).collect();
-    let strings = ["a", "", "grüße", "\u{1F600}"].map(String::from).to_vec();
+    let strings = ["a", "", "grüße", "\u{1F600}"].into_iter().collect();
     let expected = [
         ("general.architecture", Value::String("llama".into())),
         ("empty string", Value::String(String::new())),
@@ -92,7 +92,7 @@ fn typed_getters_return_what_the_file_holds() {
     let metadata = file.metadata();
     assert_eq!(metadata.str("general.architecture").unwrap(), Some("llama"));
     assert_eq!(metadata.bool("bool").unwrap(), Some(true));
-    assert_eq!(metadata.str_array("strings").unwrap().map(<[String]>::len), Some(4));
+    assert_eq!(metadata.str_array("strings").unwrap().map(quintile::gguf::Strings::len), Some(4));
     assert_eq!(metadata.f32_array("f32s").unwrap(), Some(&[0.1f32; 2][..]));
     assert_eq!(metadata.f32_array("nothing").unwrap(), Some(&[][..]));
     assert_eq!(metadata.bool_array("bools").unwrap(), Some(&[true; 2][..]));
@@ -220,6 +220,18 @@ fn a_mapped_file_and_a_file_read_into_memory_are_the_same() {
         assert_eq!(file.file_size(), bytes.len() as u64);
         assert_eq!(file.tensor("norm").unwrap().to_f32(), [1.5, -2.0, 0.25]);
     }
+    fs::remove_file(&path).unwrap();
+}
+
+/// A mapped file does not: see [`OpenOptions::mmap`].
+#[test]
+fn a_file_that_was_read_into_memory_survives_its_truncation() {
+    let path = scratch("truncated-later");
+    fs::write(&path, File::sample().bytes()).unwrap();
+    let options = OpenOptions { mmap: false, ..OpenOptions::default() };
+    let file = Gguf::open(&path, &options).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    assert_eq!(file.tensor("norm").unwrap().to_f32(), [1.5, -2.0, 0.25]);
     fs::remove_file(&path).unwrap();
 }
 

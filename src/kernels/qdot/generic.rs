@@ -32,15 +32,15 @@ impl WithSimd for Q5K<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        if !matches!(S::U32_LANES, 4 | 8 | 16) {
+        if !matches!(S::U32_LANES, 4 | WORDS) {
             return scalar::dot_256::<Exact, BlockQ5K>(self.row, self.x);
         }
         let mut acc = 0.0;
         for (w, x) in BlockQ5K::slice(self.row).iter().zip(self.x) {
-            let isum = integer_sum(simd, w, x);
-            let msum: i32 = (0..16)
-                .map(|j| i32::from(scale_min_k4(&w.scales, j / 2).1) * i32::from(x.bsums[j]))
-                .sum();
+            let scales: [(u8, u8); 8] = core::array::from_fn(|j| scale_min_k4(&w.scales, j));
+            let isum = integer_sum(simd, w, &scales, x);
+            let msum: i32 =
+                (0..16).map(|j| i32::from(scales[j / 2].1) * i32::from(x.bsums[j])).sum();
             acc = Exact::fma(f16_value(w.d) * x.d[0], isum as f32, acc);
             acc = Exact::fma(-(f16_value(w.dmin) * x.d[0]), msum as f32, acc);
         }
@@ -52,26 +52,27 @@ impl WithSimd for Q5K<'_> {
 const WORDS: usize = 8;
 
 #[inline(always)]
-fn integer_sum<S: Simd>(simd: S, w: &BlockQ5K, x: &ActBlock) -> i32 {
-    let qh = words(&w.qh);
+fn integer_sum<S: Simd>(simd: S, w: &BlockQ5K, scales: &[(u8, u8); 8], x: &ActBlock) -> i32 {
+    let qh = words(|i| w.qh[i]);
     let mut acc = simd.splat_f32s(0.0);
     for (g, qs) in w.qs.as_chunks::<32>().0.iter().enumerate() {
-        let qs = words(qs);
+        let qs = words(|i| qs[i]);
         for half in 0..2 {
             let j = 2 * g + half;
-            let scale = simd.splat_f32s(f32::from(scale_min_k4(&w.scales, j).0));
-            let x = words(&core::array::from_fn(|i| x.qs[32 * j + i] as u8));
-            let step = S::U32_LANES.min(WORDS);
-            for i in (0..WORDS).step_by(step) {
-                let load = |v: &[u32; WORDS]| simd.partial_load_u32s(&v[i..i + step]);
-                let low = shift_right(simd, load(&qs), 4 * half as u32);
+            let scale = simd.splat_f32s(f32::from(scales[j].0));
+            let x = &x.qs.as_chunks::<32>().0[j];
+            let x = words(|i| x[i] as u8);
+            for ((&qs, &qh), &x) in
+                vectors::<S>(&qs).iter().zip(vectors::<S>(&qh)).zip(vectors::<S>(&x))
+            {
+                let low = shift_right(simd, qs, 4 * half as u32);
                 let low = simd.and_u32s(low, simd.splat_u32s(0x0f0f_0f0f));
-                let fifth = shift_right(simd, load(&qh), j as u32);
+                let fifth = shift_right(simd, qh, j as u32);
                 let fifth = simd.and_u32s(fifth, simd.splat_u32s(0x0101_0101));
                 let fifth = simd.wrapping_dyn_shl_u32s(fifth, simd.splat_u32s(4));
                 let weights = simd.or_u32s(low, fifth);
                 // Adding 128 to a signed byte, as an exclusive or, makes it unsigned.
-                let x = simd.xor_u32s(load(&x), simd.splat_u32s(0x8080_8080));
+                let x = simd.xor_u32s(x, simd.splat_u32s(0x8080_8080));
                 let mut sum = simd.splat_f32s(0.0);
                 for b in 0..4 {
                     let weight = byte_as_f32(simd, weights, b, 0.0);
@@ -82,7 +83,7 @@ fn integer_sum<S: Simd>(simd: S, w: &BlockQ5K, x: &ActBlock) -> i32 {
             }
         }
     }
-    let mut lanes = [0.0; 16];
+    let mut lanes = [0.0; WORDS];
     simd.partial_store_f32s(&mut lanes[..S::F32_LANES], acc);
     lanes.iter().map(|&lane| lane as i32).sum()
 }
@@ -101,7 +102,15 @@ fn shift_right<S: Simd>(simd: S, words: S::u32s, count: u32) -> S::u32s {
     simd.wrapping_dyn_shr_u32s(words, simd.splat_u32s(count))
 }
 
+/// The words of a sub-block, given its bytes.
 #[inline(always)]
-fn words(bytes: &[u8; 4 * WORDS]) -> [u32; WORDS] {
-    core::array::from_fn(|i| u32::from_le_bytes(core::array::from_fn(|b| bytes[4 * i + b])))
+fn words(byte: impl Fn(usize) -> u8) -> [u32; WORDS] {
+    core::array::from_fn(|i| {
+        u32::from_le_bytes([byte(4 * i), byte(4 * i + 1), byte(4 * i + 2), byte(4 * i + 3)])
+    })
+}
+
+#[inline(always)]
+fn vectors<S: Simd>(words: &[u32; WORDS]) -> &[S::u32s] {
+    S::as_simd_u32s(words).0
 }

@@ -1,5 +1,6 @@
 //! Byte-level BPE ("gpt2" in GGUF): Sennrich et al. 2016 on the bytes of pre-tokenised words.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::Error;
@@ -25,7 +26,7 @@ pub(super) struct Bpe {
 impl Bpe {
     pub(super) fn new(
         pre: PreTokenizer,
-        merge_list: &[String],
+        merge_list: &[Cow<'_, str>],
         texts: Texts,
     ) -> Result<Self, Error> {
         let byte_ids =
@@ -33,12 +34,14 @@ impl Bpe {
         let mut merges = HashMap::with_capacity_and_hasher(merge_list.len(), Keyed::default());
         let mut whole = String::new();
         for (rank, merge) in merge_list.iter().enumerate() {
-            let (left, right) = parts(merge)
-                .ok_or_else(|| Error::MergeWithoutSpace { index: rank, merge: merge.clone() })?;
+            let (left, right) = parts(merge).ok_or_else(|| Error::MergeWithoutSpace {
+                index: rank,
+                merge: merge.to_string(),
+            })?;
             let token = |text: &str| {
                 texts.id(text).ok_or_else(|| Error::MergeOfUnknownToken {
                     index: rank,
-                    merge: merge.clone(),
+                    merge: merge.to_string(),
                     token: text.to_owned(),
                 })
             };

@@ -2,19 +2,20 @@
 
 use super::pretokenize::PreTokenizer;
 use super::vocab::MAX_TOKEN_LEN;
+use crate::gguf::Quoted;
 
 /// Why a vocabulary makes no tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// `tokenizer.ggml.model` names a kind that is not supported.
-    #[error("tokenizer model `{model}` is not supported (supported: llama, gpt2)")]
+    #[error("tokenizer model {} is not supported (supported: llama, gpt2)", Quoted(model))]
     UnsupportedModel {
         /// The name found.
         model: String,
     },
     /// `tokenizer.ggml.pre` names a pre-tokeniser that is not supported.
-    #[error("pre-tokenizer `{name}` is not supported (supported: {})", supported_pre())]
+    #[error("pre-tokenizer {} is not supported (supported: {})", Quoted(name), supported_pre())]
     UnsupportedPreTokenizer {
         /// The name found.
         name: String,
@@ -69,7 +70,7 @@ pub enum Error {
         len: usize,
     },
     /// Two tokens have the same text.
-    #[error("tokens {first} and {second} have the same text {text:?}")]
+    #[error("tokens {first} and {second} have the same text {}", Quoted(text))]
     DuplicateToken {
         /// The first token.
         first: u32,
@@ -79,7 +80,7 @@ pub enum Error {
         text: String,
     },
     /// A token of type "byte" is not written `<0xXX>`.
-    #[error("token {id} is of type byte, but its text {text:?} is not of the form <0xXX>")]
+    #[error("token {id} is of type byte, but its text {} is not of the form <0xXX>", Quoted(text))]
     NotAByteToken {
         /// The token.
         id: usize,
@@ -90,7 +91,7 @@ pub enum Error {
     #[error("the vocabulary has no merges")]
     NoMerges,
     /// A merge does not consist of two parts.
-    #[error("merge {index}, {merge:?}, has no space between two tokens")]
+    #[error("merge {index}, {}, has no space between two tokens", Quoted(merge))]
     MergeWithoutSpace {
         /// Its place in the list.
         index: usize,
@@ -98,7 +99,11 @@ pub enum Error {
         merge: String,
     },
     /// A part of a merge, or its result, is not a token.
-    #[error("merge {index}, {merge:?}, needs token {token:?}, which does not exist")]
+    #[error(
+        "merge {index}, {}, needs token {}, which does not exist",
+        Quoted(merge),
+        Quoted(token)
+    )]
     MergeOfUnknownToken {
         /// Its place in the list.
         index: usize,

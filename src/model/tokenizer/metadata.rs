@@ -1,7 +1,9 @@
 //! The vocabulary in the metadata of a GGUF file.
 
+use std::borrow::Cow;
+
 use super::vocab::Vocab;
-use crate::gguf::{Error, Gguf};
+use crate::gguf::{Error, Gguf, Strings};
 
 impl<'a> Vocab<'a> {
     /// Reads the vocabulary of a file: the keys `tokenizer.ggml.*`.
@@ -18,6 +20,7 @@ impl<'a> Vocab<'a> {
         let text = |key| Ok::<_, Error>(metadata.str(key)?.map(str::to_owned));
         let id = |name: &str| metadata.u32(&format!("tokenizer.ggml.{name}_token_id"));
         let flag = |name: &str| metadata.bool(&format!("tokenizer.ggml.{name}"));
+        let list = |strings: &'a Strings| strings.iter().map(Cow::Borrowed).collect();
         // Some files have integer scores.
         let scores = match metadata.f32_array(SCORES) {
             Ok(scores) => scores.unwrap_or_default().into(),
@@ -30,10 +33,10 @@ impl<'a> Vocab<'a> {
             model: text(MODEL)?.ok_or_else(|| metadata.missing(MODEL))?,
             pre: text("tokenizer.ggml.pre")?,
             name: text("general.name")?,
-            tokens: metadata.str_array(TOKENS)?.ok_or_else(|| metadata.missing(TOKENS))?.into(),
+            tokens: list(metadata.str_array(TOKENS)?.ok_or_else(|| metadata.missing(TOKENS))?),
             scores,
             token_types: metadata.i32_array("tokenizer.ggml.token_type")?.unwrap_or_default(),
-            merges: metadata.str_array("tokenizer.ggml.merges")?.unwrap_or_default().into(),
+            merges: list(metadata.str_array("tokenizer.ggml.merges")?.unwrap_or_default()),
             bos: id("bos")?,
             eos: id("eos")?,
             eot: id("eot")?,

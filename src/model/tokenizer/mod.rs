@@ -67,10 +67,10 @@ pub struct DecodeOptions {
 /// ```
 /// use quintile::model::tokenizer::{DecodeOptions, EncodeOptions, Tokenizer, Vocab};
 ///
-/// let tokens = ["<unk>", "<s>", "</s>", "▁", "h", "i", "hi", "▁hi"].map(String::from).to_vec();
+/// let tokens = ["<unk>", "<s>", "</s>", "▁", "h", "i", "hi", "▁hi"];
 /// let vocab = Vocab {
 ///     model: "llama".into(),
-///     tokens: tokens.into(),
+///     tokens: tokens.map(Into::into).to_vec(),
 ///     scores: vec![0.0, 0.0, 0.0, -9.0, -9.0, -9.0, -1.0, -2.0].into(),
 ///     token_types: vec![2, 3, 3, 1, 1, 1, 1, 1].into(),
 ///     ..Vocab::default()
@@ -114,9 +114,9 @@ impl Tokenizer {
     pub fn new(mut vocab: Vocab<'_>) -> Result<Self, Error> {
         let kind = Kind::named(&vocab.model)?;
         let texts = vocab.check()?;
-        let mut attributes = vocab.attributes();
+        let mut attributes = vocab.attributes(texts.len());
         if kind == Kind::SentencePiece {
-            let known = |id: u32| (id < vocab.tokens.len() as u32).then_some(id);
+            let known = |id: u32| ((id as usize) < texts.len()).then_some(id);
             vocab.unk = vocab.unk.or(known(0));
             vocab.bos = vocab.bos.or(known(1));
             vocab.eos = vocab.eos.or(known(2));
@@ -129,8 +129,8 @@ impl Tokenizer {
             }
         }
         let ends_of_generation = names::apply(&mut vocab, &mut attributes, &texts);
-        let pieces = Pieces::new(kind, &vocab.tokens, &attributes)?;
-        let special = SpecialTokens::new(&vocab.tokens, &attributes, space_stripping(&vocab));
+        let pieces = Pieces::new(kind, &texts, &attributes)?;
+        let special = SpecialTokens::new(&texts, &attributes, space_stripping(&vocab));
         let (encoder, add_bos) = match kind {
             Kind::SentencePiece => {
                 let spm = Spm::new(texts, &vocab.scores, vocab.unk);

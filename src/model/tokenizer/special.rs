@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::texts::Texts;
 use super::vocab::Attributes;
 
 /// A part of the text: still to be encoded, or one special token.
@@ -39,7 +40,7 @@ struct Hit {
 
 impl SpecialTokens {
     pub(super) fn new(
-        texts: &[String],
+        texts: &Texts,
         attributes: &[Attributes],
         strips_right: impl Fn(&str) -> bool,
     ) -> Self {
@@ -48,7 +49,7 @@ impl SpecialTokens {
             .filter(|(_, (_, attributes))| attributes.is_special())
             .map(|(id, (text, attributes))| Special {
                 id,
-                text: text.clone(),
+                text: text.to_owned(),
                 hidden: attributes.is_hidden(),
                 strips_right: strips_right(text),
             })

@@ -51,6 +51,10 @@ impl Texts {
         Ok(())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The token with this text.
     pub(super) fn id(&self, text: &str) -> Option<u32> {
         // No longer text needs to be hashed, however long it grows.

@@ -24,14 +24,14 @@ pub struct Vocab<'a> {
     /// token belongs to that token.
     pub name: Option<String>,
     /// The text of every token; spaces are written U+2581 (`llama`) or `Ġ` (`gpt2`).
-    pub tokens: Cow<'a, [String]>,
+    pub tokens: Vec<Cow<'a, str>>,
     /// Merge scores of a `llama` vocabulary: one a token, or none at all.
     pub scores: Cow<'a, [f32]>,
     /// Token types: one a token, or none at all. 1 normal, 2 unknown, 3 control, 4 user-defined,
     /// 5 unused, 6 byte.
     pub token_types: Cow<'a, [i32]>,
     /// Merges of a `gpt2` vocabulary, best first: two tokens separated by a space.
-    pub merges: Cow<'a, [String]>,
+    pub merges: Vec<Cow<'a, str>>,
     /// Beginning of sequence. A `llama` vocabulary without one has token 1.
     pub bos: Option<u32>,
     /// End of sequence. A `llama` vocabulary without one has token 2.
@@ -121,8 +121,8 @@ impl Kind {
 }
 
 impl Vocab<'_> {
-    /// Checks the lists against each other and every id against the list of tokens, gives empty
-    /// tokens a name, and indexes the texts.
+    /// Checks the lists against each other and every id against the list of tokens, and takes that
+    /// list into an index. Empty tokens get a name there.
     pub(super) fn check(&mut self) -> Result<Texts, Error> {
         let count = self.tokens.len();
         if count == 0 {
@@ -160,37 +160,33 @@ impl Vocab<'_> {
                 _ => {}
             }
         }
-        if self.tokens.iter().any(String::is_empty) {
-            for (id, text) in self.tokens.to_mut().iter_mut().enumerate() {
-                if text.is_empty() {
-                    *text = format!("[EMPTY_{id}]");
-                }
-            }
-        }
         for (id, text) in self.tokens.iter().enumerate() {
             if text.len() > MAX_TOKEN_LEN {
                 return Err(Error::TokenTooLong { id, len: text.len() });
             }
         }
-        let bytes = self.tokens.iter().map(String::len).sum();
+        let bytes = self.tokens.iter().map(|text| text.len()).sum();
         if u32::try_from(bytes).is_err() {
             return Err(Error::TooMany { field: "bytes in its tokens" });
         }
         let mut texts = Texts::with_capacity(count, bytes);
-        for (second, text) in self.tokens.iter().enumerate() {
-            texts.push(text).map_err(|first| Error::DuplicateToken {
+        for (second, mut text) in std::mem::take(&mut self.tokens).into_iter().enumerate() {
+            if text.is_empty() {
+                text = format!("[EMPTY_{second}]").into();
+            }
+            texts.push(&text).map_err(|first| Error::DuplicateToken {
                 first,
                 second,
-                text: text.clone(),
+                text: text.into_owned(),
             })?;
         }
         Ok(texts)
     }
 
-    /// The attributes of every token, before names are looked at.
-    pub(super) fn attributes(&self) -> Vec<Attributes> {
+    /// The attributes of each of `count` tokens, before names are looked at.
+    pub(super) fn attributes(&self, count: usize) -> Vec<Attributes> {
         match self.token_types.len() {
-            0 => vec![Attributes::NORMAL; self.tokens.len()],
+            0 => vec![Attributes::NORMAL; count],
             _ => self.token_types.iter().map(|&token| Attributes::of_type(token)).collect(),
         }
     }
@@ -204,13 +200,9 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn new(
-        kind: Kind,
-        tokens: &[String],
-        attributes: &[Attributes],
-    ) -> Result<Self, Error> {
+    pub(super) fn new(kind: Kind, texts: &Texts, attributes: &[Attributes]) -> Result<Self, Error> {
         let mut pieces = Self::default();
-        for (id, (text, attributes)) in tokens.iter().zip(attributes).enumerate() {
+        for (id, (text, attributes)) in texts.iter().zip(attributes).enumerate() {
             if attributes.is_special() {
                 pieces.bytes.extend_from_slice(text.as_bytes());
             } else if attributes.any(Attributes::NORMAL) {
@@ -222,7 +214,7 @@ impl Pieces {
                 }
             } else if attributes.any(Attributes::BYTE) {
                 let value = byte_token_value(text)
-                    .ok_or_else(|| Error::NotAByteToken { id, text: text.clone() })?;
+                    .ok_or_else(|| Error::NotAByteToken { id, text: text.to_owned() })?;
                 pieces.bytes.push(value);
             }
             // No longer than the texts together, whose length fits.
