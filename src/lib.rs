@@ -12,9 +12,9 @@
 //! | [`formats`] | how weights and activations lie in memory, and what their bytes mean |
 //! | [`kernels`] | one folder an operation: the contract, the definition, its fast siblings |
 //! | [`matmul`] | row ranges and tiles over the kernels; bring your own threads |
-//! | [`tensor`], [`gguf`] | typed views on mapped bytes; the file reader |
-//! | [`quantize`] | which format each tensor of a quantised file gets |
-//! | [`model`] | the transformer: configuration, tokenizer, cache, forward pass, sampler |
+//! | [`tensor`], [`gguf`] | typed views on mapped bytes; reading and writing files |
+//! | [`model`] | the transformer: configuration, tokenizer, cache, forward pass, sampler, threads |
+//! | [`quantize`] | which format each tensor of a quantised file gets; making it; comparing files |
 //! | `cli` | the command line |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -22,9 +22,7 @@ const LENGTHS: [usize; 34] = [
 
 /// Equal bits; a NaN equals a NaN, whatever its payload.
 fn same(a: f32, b: f32) -> bool {
-    a.to_bits() == b.to_bits()
-        || (a.is_nan() && b.is_nan())
-        || (a == b && zeros_lose_their_sign())
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a == b && zeros_lose_their_sign())
 }
 
 /// Whether the tests run under Valgrind, where only memory is looked at: it computes `-(a·b) + c` as

@@ -4,13 +4,16 @@
 //! what to do), 2 wrong usage, 130 interrupted. A closed pipe ends a command quietly.
 
 mod bench;
+mod compare;
 mod inspect;
 mod isa;
 mod output;
 mod perplexity;
+mod quantize;
 mod run;
 mod setup;
 mod tokenize;
+mod windows;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ Examples:
   quintile run -m model.gguf -p 'Once upon a time'
   quintile run -m model.gguf -f prompt.txt -n 200 --temp 0 --json
   quintile inspect model.gguf --tensors
+  quintile quantize model-f16.gguf model.gguf q5_k_m
   quintile perplexity -m model.gguf -f text.txt
   quintile bench -m model.gguf -p 512 -n 64 -t 2
 
@@ -44,6 +48,10 @@ enum Command {
     Run(run::Args),
     /// Show what a file holds: metadata and tensors
     Inspect(inspect::Args),
+    /// Make a smaller file of a model: Q5_K_M and fourteen other types
+    Quantize(quantize::Args),
+    /// Show how two files of a model differ: errors of tensors, and of predictions
+    Compare(compare::Args),
     /// Turn text into a JSON list of token ids
     Tokenize(tokenize::Args),
     /// Turn token ids back into text
@@ -70,6 +78,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Detokenize(args) => tokenize::detokenize(&args),
         Command::Perplexity(args) => perplexity::run(&args),

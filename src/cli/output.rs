@@ -82,6 +82,12 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
         .with_prefix(what)
 }
 
+/// As [`progress`], of bytes.
+pub fn byte_progress(total: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {bytes}/{total_bytes} {eta}");
+    progress(total, what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 /// Tokens a second; 0 for no time.
 pub fn rate(tokens: usize, time: Duration) -> f64 {
     let seconds = time.as_secs_f64();

@@ -1,6 +1,5 @@
 //! `quintile perplexity`: how well a model predicts a text.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,10 +7,10 @@ use serde_json::json;
 
 use crate::model::Error;
 use crate::model::sampler::log_probs;
-use crate::model::tokenizer::EncodeOptions;
 
 use super::output::{self, Failure, line, progress};
-use super::setup::{ModelArgs, read_file};
+use super::setup::ModelArgs;
+use super::windows::WindowArgs;
 
 /// Options of `perplexity`.
 #[derive(clap::Args)]
@@ -27,53 +26,29 @@ pub struct Args {
     /// The text
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Tokens of a window
-    #[arg(short, long, value_name = "N", default_value = "512")]
-    context: NonZeroUsize,
-    /// Only the first windows
-    #[arg(long, value_name = "N")]
-    windows: Option<NonZeroUsize>,
+    #[command(flatten)]
+    windows: WindowArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let text = read_file(&args.file)?;
-    let window = args.context.get();
-    if window < 4 {
-        return Err(Failure::Usage(format!("a window of {window} tokens; it takes at least 4")));
-    }
-    let loaded = args.model.load(Some(args.context))?;
-    let tokenizer = loaded.tokenizer()?;
-    let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
-    let bos = if tokenizer.adds_bos() { tokenizer.bos() } else { None };
-    let windows = (tokens.len() / window).min(args.windows.map_or(usize::MAX, NonZeroUsize::get));
-    if windows == 0 {
-        return Err(Failure::Failed(format!(
-            "{}: {} tokens are less than a window of {window}: give a longer text or a smaller -c",
-            args.file.display(),
-            tokens.len()
-        )));
-    }
+    args.windows.check()?;
+    let loaded = args.model.load(Some(args.windows.context))?;
+    let windows = args.windows.cut(&args.file, &loaded.tokenizer()?)?;
     let mut session = loaded.session()?;
 
     let kernels = loaded.model.kernels();
-    let bar = progress(windows as u64, "windows");
+    let bar = progress(windows.count() as u64, "windows");
     let (start, mut sum, mut counted, mut done) = (Instant::now(), 0.0, 0, 0);
     let (mut scratch, mut nll) = (Vec::new(), Vec::new());
-    for text in tokens.chunks_exact(window).take(windows) {
-        let mut input = text.to_vec();
-        if let Some(bos) = bos {
-            input[0] = bos;
-        }
+    for input in windows.iter() {
         session.truncate(0);
-        // The logits after token i predict token i + 1: the last needs none.
-        let rows = window / 2..window - 1;
         let each = |i: usize, logits: &mut [f32]| {
             nll.push(-log_probs(kernels, logits, &mut scratch, input[i + 1], 0).chosen);
         };
-        match session.forward_each(&input, rows, each) {
+        match session.forward_each(&input, windows.predicted(), each) {
             Err(Error::Cancelled) if done > 0 => break, // what is done is reported
             other => other?,
         }
@@ -91,14 +66,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         output::json(&json!({
             "ppl": ppl,
             "nll": sum / counted as f64,
-            "tokens": tokens.len(),
+            "tokens": windows.tokens().len(),
             "predicted": counted,
             "windows": done,
-            "context": window,
+            "context": windows.len(),
             "seconds": start.elapsed().as_secs_f64(),
         }))?;
     } else {
-        line(format_args!("perplexity {ppl:.4} over {done} windows of {window} tokens"))?;
+        line(format_args!("perplexity {ppl:.4} over {done} windows of {} tokens", windows.len()))?;
     }
-    if done < windows { Err(Failure::Interrupted) } else { Ok(()) }
+    if done < windows.count() { Err(Failure::Interrupted) } else { Ok(()) }
 }

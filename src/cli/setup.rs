@@ -32,6 +32,13 @@ pub struct ModelArgs {
     #[arg(short, long, value_name = "FILE")]
     pub model: PathBuf,
     #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// How a model is run.
+#[derive(clap::Args)]
+pub struct RuntimeArgs {
+    #[command(flatten)]
     pub compute: Compute,
     /// Tokens that are computed together at most
     #[arg(short, long, value_name = "N", default_value = "512")]
@@ -117,6 +124,18 @@ pub struct Loaded {
 impl ModelArgs {
     /// Loads the model, and says on stderr what it will run on.
     pub fn load(&self, context: Option<NonZeroUsize>) -> Result<Loaded, Failure> {
+        self.runtime.load(&self.model, context, watch_interrupts()?)
+    }
+}
+
+impl RuntimeArgs {
+    /// Loads a model, and says on stderr what it will run on.
+    pub fn load(
+        &self,
+        path: &Path,
+        context: Option<NonZeroUsize>,
+        cancel: Arc<AtomicBool>,
+    ) -> Result<Loaded, Failure> {
         if self.cache_type_k != self.cache_type_v {
             return Err(Failure::Usage(format!(
                 "keys are cached as {} and values as {}: give both options the same type",
@@ -126,17 +145,17 @@ impl ModelArgs {
         let isa = self.compute.isa()?;
         let pool = self.compute.pool()?;
         let start = Instant::now();
-        let file = open(&self.model, !self.no_mmap)?;
+        let file = open(path, !self.no_mmap)?;
         let model = Model::load(file, isa).map_err(Failure::of)?;
         let session = SessionOptions {
             context: context.map(NonZeroUsize::get),
             cache: self.cache_type_k,
             batch: self.batch.get(),
-            cancel: Some(watch_interrupts()?),
+            cancel: Some(cancel),
         };
         status(format_args!(
             "{}: {}, {} threads, {} kernels",
-            self.model.display(),
+            path.display(),
             model.config().architecture,
             pool.threads(),
             isa.level()
@@ -180,7 +199,7 @@ pub fn tokenizer(file: &Gguf) -> Result<Tokenizer, Failure> {
 }
 
 /// From now on, a first SIGINT sets the flag that is returned, and a second ends the process.
-fn watch_interrupts() -> Result<Arc<AtomicBool>, Failure> {
+pub fn watch_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     let handler = move || {

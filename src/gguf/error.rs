@@ -1,4 +1,4 @@
-//! Errors of the reader. Every message is one line; bytes of the file appear in it escaped and
+//! Errors of the reader and the writer. Every message is one line; bytes of the file appear in it escaped and
 //! shortened.
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) type Source = Option<Arc<Path>>;
 #[non_exhaustive]
 #[allow(missing_docs)] // the messages say what the fields are
 pub enum Error {
-    /// The file cannot be opened, mapped or read.
+    /// The file cannot be opened, mapped, read or written.
     #[error("{}: cannot {action}: {error}", path.display())]
     Io { path: PathBuf, action: &'static str, error: io::Error },
     /// The bytes are not a GGUF file that this reader accepts.
@@ -59,6 +59,9 @@ pub enum Error {
     /// Two files of a split model hold a tensor of the same name.
     #[error("{}: tensor {name} at byte {offset} is also in {}", file.display(), earlier.display())]
     RepeatedTensor { file: Arc<Path>, name: String, offset: u64, earlier: Arc<Path> },
+    /// What is to be written would be no sound file.
+    #[error("{}: cannot write {field} {found}, expected {expected}", path.display())]
+    Unwritable { path: PathBuf, field: String, found: String, expected: String },
     /// The tensor's shape and bytes do not belong together.
     #[error("{}tensor {name}: {error}", Prefix(file))]
     Tensor { file: Option<Arc<Path>>, name: String, error: tensor::Error },

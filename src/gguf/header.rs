@@ -6,10 +6,12 @@ use super::error::{Error, Source};
 use super::metadata::{Metadata, SMALLEST_PAIR};
 use super::tensor_info::{SMALLEST_RECORD, TensorTable};
 
-const MAGIC: [u8; 4] = *b"GGUF";
-const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
-const ALIGNMENT_KEY: &str = "general.alignment";
-const DEFAULT_ALIGNMENT: u32 = 32;
+pub(super) const MAGIC: [u8; 4] = *b"GGUF";
+/// The version that is written.
+pub(super) const VERSION: u32 = 3;
+const VERSIONS: std::ops::RangeInclusive<u32> = 2..=VERSION;
+pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
+pub(super) const DEFAULT_ALIGNMENT: u32 = 32;
 
 /// What a file says about its tensors.
 #[derive(Clone, Debug)]

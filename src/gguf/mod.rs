@@ -1,4 +1,4 @@
-//! Reads GGUF files: metadata, and tensors in place.
+//! Reads GGUF files, metadata and tensors in place, and writes them.
 //!
 //! Versions 2 and 3, little-endian. The format:
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
@@ -23,18 +23,22 @@
 //! # Ok::<(), quintile::gguf::Error>(())
 //! ```
 
+mod builder;
 mod cursor;
 mod error;
 mod header;
 mod limits;
 mod metadata;
+mod new_file;
 mod shard;
 mod split;
 mod strings;
 mod tensor_info;
 mod tensor_types;
 mod value;
+mod writer;
 
+pub use builder::{Builder, FilePlan};
 pub use error::Error;
 pub(crate) use error::Quoted;
 pub use limits::Limits;
@@ -44,6 +48,7 @@ pub use strings::Strings;
 pub use tensor_info::TensorInfo;
 pub use tensor_types::{TensorType, type_name};
 pub use value::{Array, Value};
+pub use writer::Writer;
 
 use std::fmt;
 use std::path::Path;

@@ -21,16 +21,16 @@ use super::metadata::Metadata;
 use super::shard::Shard;
 use super::tensor_info::{TensorInfo, TensorTable};
 
-const NO_KEY: &str = "split.no";
-const COUNT_KEY: &str = "split.count";
-const TENSORS_KEY: &str = "split.tensors.count";
+pub(super) const NO_KEY: &str = "split.no";
+pub(super) const COUNT_KEY: &str = "split.count";
+pub(super) const TENSORS_KEY: &str = "split.tensors.count";
 const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// A file with its header.
 type Opened = (Shard, Header);
 
 /// The name of file `number` (from 1) of the `count` files of a set.
-fn file_name(prefix: &str, number: u32, count: u32) -> String {
+pub(super) fn file_name(prefix: &str, number: u32, count: u32) -> String {
     format!("{prefix}-{number:05}-of-{count:05}.gguf")
 }
 

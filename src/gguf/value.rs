@@ -178,6 +178,72 @@ mod type_id {
     pub const F64: u32 = 12;
 }
 
+/// Appends a string as files have it: its length, then its bytes.
+pub(super) fn write_string(out: &mut Vec<u8>, string: &str) {
+    out.extend_from_slice(&(string.len() as u64).to_le_bytes());
+    out.extend_from_slice(string.as_bytes());
+}
+
+/// Appends the type and the value; [`read_value`] reads them back.
+pub(super) fn write_value(out: &mut Vec<u8>, value: &Value) {
+    fn put<const N: usize>(out: &mut Vec<u8>, type_id: u32, bytes: [u8; N]) {
+        out.extend_from_slice(&type_id.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+    match value {
+        Value::U8(v) => put(out, type_id::U8, v.to_le_bytes()),
+        Value::I8(v) => put(out, type_id::I8, v.to_le_bytes()),
+        Value::U16(v) => put(out, type_id::U16, v.to_le_bytes()),
+        Value::I16(v) => put(out, type_id::I16, v.to_le_bytes()),
+        Value::U32(v) => put(out, type_id::U32, v.to_le_bytes()),
+        Value::I32(v) => put(out, type_id::I32, v.to_le_bytes()),
+        Value::U64(v) => put(out, type_id::U64, v.to_le_bytes()),
+        Value::I64(v) => put(out, type_id::I64, v.to_le_bytes()),
+        Value::F32(v) => put(out, type_id::F32, v.to_le_bytes()),
+        Value::F64(v) => put(out, type_id::F64, v.to_le_bytes()),
+        Value::Bool(v) => put(out, type_id::BOOL, [u8::from(*v)]),
+        Value::String(v) => {
+            put(out, type_id::STRING, []);
+            write_string(out, v);
+        }
+        Value::Array(v) => {
+            put(out, type_id::ARRAY, []);
+            write_array(out, v);
+        }
+    }
+}
+
+fn write_array(out: &mut Vec<u8>, array: &Array) {
+    fn put<T: Copy, const N: usize>(
+        out: &mut Vec<u8>,
+        type_id: u32,
+        values: &[T],
+        to_le_bytes: fn(T) -> [u8; N],
+    ) {
+        out.extend_from_slice(&type_id.to_le_bytes());
+        out.extend_from_slice(&(values.len() as u64).to_le_bytes());
+        values.iter().for_each(|&value| out.extend_from_slice(&to_le_bytes(value)));
+    }
+    match array {
+        Array::U8(v) => put(out, type_id::U8, v, u8::to_le_bytes),
+        Array::I8(v) => put(out, type_id::I8, v, i8::to_le_bytes),
+        Array::U16(v) => put(out, type_id::U16, v, u16::to_le_bytes),
+        Array::I16(v) => put(out, type_id::I16, v, i16::to_le_bytes),
+        Array::U32(v) => put(out, type_id::U32, v, u32::to_le_bytes),
+        Array::I32(v) => put(out, type_id::I32, v, i32::to_le_bytes),
+        Array::U64(v) => put(out, type_id::U64, v, u64::to_le_bytes),
+        Array::I64(v) => put(out, type_id::I64, v, i64::to_le_bytes),
+        Array::F32(v) => put(out, type_id::F32, v, f32::to_le_bytes),
+        Array::F64(v) => put(out, type_id::F64, v, f64::to_le_bytes),
+        Array::Bool(v) => put(out, type_id::BOOL, v, |v| [u8::from(v)]),
+        Array::String(v) => {
+            out.extend_from_slice(&type_id::STRING.to_le_bytes());
+            out.extend_from_slice(&(v.len() as u64).to_le_bytes());
+            v.iter().for_each(|string| write_string(out, string));
+        }
+    }
+}
+
 /// Reads the type and the value of the metadata key `key`.
 pub(super) fn read_value(cursor: &mut Cursor<'_>, key: Quoted<'_>) -> Result<Value, Error> {
     let offset = cursor.position();

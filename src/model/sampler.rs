@@ -230,6 +230,42 @@ pub fn log_probs(
     }
 }
 
+/// How the distribution that a model predicts differs from another's.
+#[derive(Clone, Copy, Debug)]
+pub struct Divergence {
+    /// The Kullback-Leibler divergence `Σ p · (ln p - ln q)`, in nats: not negative, 0 where both
+    /// are equal.
+    pub nats: f64,
+    /// `ln p` and `ln q` of the token that came.
+    pub log_probs: [f64; 2],
+}
+
+/// Compares the distribution `q` with `p`, both given as logits, in f64.
+///
+/// # Panics
+/// If the numbers of tokens differ, or `next` is not a token.
+pub fn divergence(p: &[f32], q: &[f32], next: u32) -> Divergence {
+    assert_eq!(p.len(), q.len(), "tokens");
+    let log_sum = |logits: &[f32]| {
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = logits.iter().map(|&x| libm::exp(f64::from(x) - f64::from(max))).sum();
+        f64::from(max) + libm::log(sum)
+    };
+    let sums = [log_sum(p), log_sum(q)];
+    let mut nats = 0.0;
+    for (&p, &q) in p.iter().zip(q) {
+        let [ln_p, ln_q] = [f64::from(p) - sums[0], f64::from(q) - sums[1]];
+        let p = libm::exp(ln_p);
+        // A token that is impossible (-inf) adds nothing.
+        if p > 0.0 {
+            nats += p * (ln_p - ln_q);
+        }
+    }
+    let at = next as usize;
+    let log_probs = [f64::from(p[at]) - sums[0], f64::from(q[at]) - sums[1]];
+    Divergence { nats: nats.max(0.0), log_probs }
+}
+
 /// xoshiro256**, seeded by splitmix64 (Blackman and Vigna, 2018).
 #[derive(Clone, Debug)]
 struct Xoshiro256([u64; 4]);
@@ -357,6 +393,23 @@ mod tests {
         assert!((probs.chosen - 0.125f64.ln()).abs() < 1e-6);
         assert_eq!(probs.top.iter().map(|t| t.0).collect::<Vec<_>>(), [2, 1]);
         assert!((probs.top[0].1 - 0.625f64.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_divergence_is_that_of_its_formula() {
+        let p = [0.5f64, 0.25, 0.25];
+        let q = [0.125f64, 0.375, 0.5];
+        let logits = |p: [f64; 3]| p.map(|p| p.ln() as f32 + 7.0);
+        let want: f64 = p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum();
+        let found = divergence(&logits(p), &logits(q), 2);
+        assert!((found.nats - want).abs() < 1e-6, "{} {want}", found.nats);
+        assert!((found.log_probs[0] - 0.25f64.ln()).abs() < 1e-6);
+        assert!((found.log_probs[1] - 0.5f64.ln()).abs() < 1e-6);
+
+        let same = divergence(&logits(p), &logits(p).map(|x| x + 2.0), 0);
+        assert!(same.nats < 1e-6);
+        let impossible = [0.0, f32::NEG_INFINITY];
+        assert_eq!(divergence(&impossible, &impossible, 0).nats, 0.0);
     }
 
     #[test]

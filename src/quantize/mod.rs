@@ -1,4 +1,4 @@
-//! Quantising a file: which format each of its tensors gets.
+//! Quantising a file: which format each of its tensors gets, and writing the result.
 //!
 //! A [`FileType`] is more than a format: tensors in which errors cost most get a better one than
 //! the rest. A [`Plan`] says which, tensor by tensor, without touching the weights; it is what
@@ -16,7 +16,10 @@
 //!
 //! ```no_run
 //! use quintile::gguf::{Gguf, OpenOptions};
-//! use quintile::quantize::{FileType, Plan};
+//! use quintile::isa::Isa;
+//! use quintile::kernels::Kernels;
+//! use quintile::model::Pool;
+//! use quintile::quantize::{FileType, Plan, WriteOptions};
 //!
 //! let source = Gguf::open("model-f16.gguf".as_ref(), &OpenOptions::default())?;
 //! let plan = Plan::new(&source, FileType::Q5KM)?;
@@ -24,17 +27,24 @@
 //!     println!("{}: {} -> {}", entry.tensor.name, entry.tensor.type_name(), entry.type_name());
 //! }
 //! println!("{} -> {} bytes", plan.bytes_before(), plan.bytes_after());
+//!
+//! let (kernels, pool) = (Kernels::new(Isa::detect()), Pool::new(2.try_into().unwrap()).unwrap());
+//! plan.write(&kernels, &pool, "model-q5_k_m.gguf".as_ref(), &WriteOptions::default())?;
 //! # Ok::<(), quintile::quantize::Error>(())
 //! ```
 
+mod compare;
 mod error;
 mod file_type;
 mod mixture;
 mod role;
 mod traits;
+mod write;
 
+pub use compare::Difference;
 pub use error::Error;
 pub use file_type::FileType;
+pub use write::WriteOptions;
 
 use std::borrow::Cow;
 use std::fmt;
