@@ -60,7 +60,7 @@ pub enum Error {
     #[error("{}: tensor {name} at byte {offset} is also in {}", file.display(), earlier.display())]
     RepeatedTensor { file: Arc<Path>, name: String, offset: u64, earlier: Arc<Path> },
     /// What is to be written would be no sound file.
-    #[error("{}: cannot write {field} {found}, expected {expected}", path.display())]
+    #[error("{}: {field}: cannot write {found}, expected {expected}", path.display())]
     Unwritable { path: PathBuf, field: String, found: String, expected: String },
     /// The tensor's shape and bytes do not belong together.
     #[error("{}tensor {name}: {error}", Prefix(file))]

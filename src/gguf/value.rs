@@ -1,5 +1,6 @@
 //! Metadata values and how they are read.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use super::cursor::Cursor;
@@ -76,6 +77,18 @@ impl Value {
             Value::I64(v) => v.into(),
             _ => return None,
         })
+    }
+}
+
+impl<'a> From<Value> for Cow<'a, Value> {
+    fn from(value: Value) -> Self {
+        Cow::Owned(value)
+    }
+}
+
+impl<'a> From<&'a Value> for Cow<'a, Value> {
+    fn from(value: &'a Value) -> Self {
+        Cow::Borrowed(value)
     }
 }
 

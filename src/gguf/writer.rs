@@ -42,7 +42,7 @@ impl Writer {
     /// Starts the next file.
     fn begin(&mut self) -> Result<(), Error> {
         let Layout { path, header, .. } = &mut self.files[self.written.len()];
-        let file = NewFile::create(path).map_err(cannot("create a file for", path))?;
+        let file = NewFile::create(path).map_err(cannot("create", path))?;
         let mut file = BufWriter::with_capacity(BUFFER, file);
         file.write_all(header).map_err(cannot("write", path))?;
         *header = Vec::new();
@@ -68,8 +68,8 @@ impl Writer {
                 return Err(Error::Unwritable {
                     path: path.clone(),
                     field: "data".into(),
-                    found: format!("of {} bytes behind the last tensor", data.len()),
-                    expected: "its end".into(),
+                    found: format!("{} bytes behind the last tensor", data.len()),
+                    expected: "no more".into(),
                 });
             };
             let left = size - self.done;
@@ -104,13 +104,13 @@ impl Writer {
             return Err(Error::Unwritable {
                 path: path.clone(),
                 field: format!("data of tensor {}", Quoted(name)),
-                found: format!("of {} bytes", self.done),
+                found: format!("{} bytes", self.done),
                 expected: size.to_string(),
             });
         }
         if self.written.len() < self.files.len() {
             let path = self.files[self.written.len()].path.clone();
-            let (field, found) = ("data".into(), "of no tensor".into());
+            let (field, found) = ("data".into(), "no tensor".into());
             return Err(Error::Unwritable { path, field, found, expected: "all".into() });
         }
         let mut complete = Vec::new();
@@ -120,7 +120,7 @@ impl Writer {
             complete.push(file.sync().map_err(cannot("write", path))?);
         }
         for (file, Layout { path, .. }) in complete.into_iter().zip(&self.files) {
-            file.rename().map_err(cannot("put the new file at", path))?;
+            file.rename().map_err(cannot("replace", path))?;
         }
         Ok(self.files.into_iter().map(|file| file.path).collect())
     }

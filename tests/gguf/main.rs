@@ -1,5 +1,5 @@
-//! The GGUF reader: what it reads, what it refuses, and that no bytes make it panic, hang or
-//! allocate without bound.
+//! GGUF files: what the reader reads, what it refuses, and that no bytes make it panic, hang or
+//! allocate without bound; and that what the writer writes is read back.
 
 mod allocation;
 mod builder;
@@ -9,6 +9,7 @@ mod mutations;
 mod reading;
 mod real_models;
 mod splits;
+mod writing;
 
 use quintile::gguf::{Gguf, Limits};
 

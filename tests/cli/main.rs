@@ -1,6 +1,11 @@
 //! The command line, by running the real binary on the tiny models.
 #![cfg(feature = "cli")]
 
+mod compare;
+mod quantize;
+#[cfg(target_os = "linux")]
+mod writes;
+
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +18,17 @@ const GEMMA3: &str = "tests/data/tiny/gemma3.gguf";
 /// A model whose greedy text varies.
 const LLAMA: &str = "tests/data/tiny/llama-linear.gguf";
 const PROMPT: &str = "the and in on";
-const COMMANDS: [&str; 7] =
-    ["run", "inspect", "tokenize", "detokenize", "perplexity", "bench", "isa"];
+const COMMANDS: [&str; 9] = [
+    "run",
+    "inspect",
+    "quantize",
+    "compare",
+    "tokenize",
+    "detokenize",
+    "perplexity",
+    "bench",
+    "isa",
+];
 
 /// What a finished command left.
 #[derive(Debug)]
@@ -115,6 +129,37 @@ impl TempFile {
 impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A folder in the temp directory that goes with its owner.
+struct TempFolder(PathBuf);
+
+impl TempFolder {
+    fn new(name: &str) -> TempFolder {
+        let path = std::env::temp_dir().join(format!("quintile-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).expect("the temp directory can be written");
+        TempFolder(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The names in it, sorted.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("a folder");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
+        let mut names: Vec<String> =
+            entries.map(|entry| name(entry).into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
