@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use quintile::gguf::{Gguf, OpenOptions};
 use quintile::isa::Isa;
+use quintile::kernels::Kernels;
 use quintile::model::{CacheType, Model, Pool, Session, SessionOptions};
+use quintile::quantize::{FileType, Plan, WriteOptions};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -130,6 +132,35 @@ fn tokens_beyond_the_context_or_the_vocabulary_are_refused_and_change_nothing() 
     assert!(error.contains("context"), "{error}");
 }
 
+/// The types that every model is quantised to, by this crate and at test time, for the digests.
+const QUANTISED: [FileType; 12] = [
+    FileType::F16,
+    FileType::Bf16,
+    FileType::Q4_0,
+    FileType::Q4_1,
+    FileType::Q5_0,
+    FileType::Q5_1,
+    FileType::Q8_0,
+    FileType::Q2K,
+    FileType::Q3KM,
+    FileType::Q4KM,
+    FileType::Q5KM,
+    FileType::Q6K,
+];
+
+/// The reference with its model quantised, in a file that is overwritten by the next, and with the
+/// beginning of its prompt: emulators are slow.
+fn quantised(r: &Reference, file_type: FileType, isa: Isa) -> Reference {
+    let name = format!("forward-{}.gguf", std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let source = Gguf::open(&r.file, &OpenOptions::default()).unwrap();
+    let plan = Plan::new(&source, file_type).unwrap();
+    let pool = Pool::new(NonZeroUsize::new(2).unwrap()).unwrap();
+    plan.write(&Kernels::new(isa), &pool, &file, &WriteOptions::default()).unwrap();
+    let prompt = r.prompt[..20].to_vec();
+    Reference { name: r.name.clone(), file, prompt, first_row: 12, logits: Vec::new() }
+}
+
 /// The digests in `tests/data/digests.txt`: `QUINTILE_WRITE_DIGESTS=1 cargo test --test forward digests` writes
 /// the file anew, after a change of the contract's version.
 #[test]
@@ -137,23 +168,35 @@ fn digests_of_the_logits_are_those_of_every_other_cpu() {
     let path = "tests/data/digests.txt";
     for isa in Isa::available() {
         let mut digests = String::new();
+        let mut digest = |r: &Reference, file_type: FileType, cache| {
+            let mut hash = Sha256::new();
+            for bits in bits(&logits(r, isa, 2, 512, cache)) {
+                hash.update(bits.to_le_bytes());
+            }
+            let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").unwrap();
+                hex
+            });
+            writeln!(digests, "{} {file_type} {cache} {hex}", r.name).unwrap();
+        };
         for r in references() {
             for cache in CacheType::ALL {
-                let mut hash = Sha256::new();
-                for bits in bits(&logits(&r, isa, 2, 512, cache)) {
-                    hash.update(bits.to_le_bytes());
-                }
-                let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-                    write!(hex, "{byte:02x}").unwrap();
-                    hex
-                });
-                writeln!(digests, "{} f32 {cache} {hex}", r.name).unwrap();
+                digest(&r, FileType::F32, cache);
+            }
+            // One model has a second prompt.
+            for file_type in QUANTISED.into_iter().filter(|_| r.first_row == 0) {
+                let r = quantised(&r, file_type, isa);
+                digest(&r, file_type, CacheType::F16);
+                std::fs::remove_file(r.file).unwrap();
             }
         }
         if std::env::var_os("QUINTILE_WRITE_DIGESTS").is_some() && isa == Isa::SCALAR {
             std::fs::write(path, &digests).unwrap();
         }
         let want = std::fs::read_to_string(path).unwrap();
-        assert_eq!(digests, want, "at {}", isa.level());
+        for (digest, want) in digests.lines().zip(want.lines()) {
+            assert_eq!(digest, want, "at {}", isa.level());
+        }
+        assert_eq!(digests.lines().count(), want.lines().count());
     }
 }
