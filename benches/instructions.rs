@@ -89,5 +89,27 @@ fn quantize((kernels, scale, x, mut out): Quantize) -> Vec<ActBlock> {
     out
 }
 
-library_benchmark_group!(name = kernels_group; benchmarks = dot_f32, qdot, qdot4, quantize);
+fn weight_operands(level: Level, format: Format) -> (Kernels, Format, Vec<f32>, Vec<u8>) {
+    let bytes = format.row_bytes(N).expect("whole blocks");
+    (kernels(level), format, floats(), vec![0; bytes])
+}
+
+type Weights = (Kernels, Format, Vec<f32>, Vec<u8>);
+
+#[library_benchmark(setup = weight_operands)]
+#[bench::q4_0_scalar(Level::Scalar, Format::Q4_0)]
+#[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
+#[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q6_k_scalar(Level::Scalar, Format::Q6K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+fn quantize_weights((kernels, format, x, mut row): Weights) -> Vec<u8> {
+    kernels.quantize_weights(format, black_box(&x), black_box(&mut row));
+    row
+}
+
+library_benchmark_group!(
+    name = kernels_group;
+    benchmarks = dot_f32, qdot, qdot4, quantize, quantize_weights
+);
 main!(library_benchmark_groups = kernels_group);

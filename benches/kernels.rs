@@ -86,6 +86,23 @@ fn quantize(c: &mut Criterion) {
     }
 }
 
+fn quantize_weights(c: &mut Criterion) {
+    const N: usize = 4096;
+    let x = floats(N);
+    let mut group = c.benchmark_group("quantize_weights");
+    group.throughput(Throughput::Elements(N as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        for format in Format::ALL {
+            let mut row = vec![0; format.row_bytes(N).expect("whole blocks")];
+            let name = format.name().to_lowercase();
+            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                bench.iter(|| kernels.quantize_weights(format, black_box(&x), &mut row));
+            });
+        }
+    }
+}
+
 fn configured() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -97,6 +114,6 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, qdot, quantize
+    targets = dot_f32, qdot, quantize, quantize_weights
 }
 criterion_main!(kernels);
