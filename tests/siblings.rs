@@ -393,7 +393,10 @@ fn elementwise_siblings_equal_scalar() {
                 let (mut near, mut far) = (x.clone(), x.clone());
                 k.rope(RopePairs::Neighbours, &mut near, &angles);
                 k.rope(RopePairs::Halves, &mut far, &angles);
-                [silu, gelu, soft, vec![max, sum], norm, near, far]
+                let (mut exp, mut sum_of_both) = (x.clone(), x.clone());
+                k.exp(&mut exp);
+                k.add(&mut sum_of_both, &y);
+                [silu, gelu, soft, vec![max, sum], norm, near, far, exp, sum_of_both]
             };
             for (i, (got, want)) in run(&kernels).iter().zip(run(&SCALAR)).enumerate() {
                 assert!(all_same(got, &want), "{kernels:?} operation {i}, n={n}");

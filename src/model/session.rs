@@ -271,7 +271,7 @@ impl Step<'_> {
                      scale: Option<f32>| {
             let row_len = rows.len() / tokens;
             pool.chunks_mut(rows, row_len, |token, row| {
-                add_bias(row, bias);
+                add_bias(model, row, bias);
                 let angles = &angles[token * pairs..(token + 1) * pairs];
                 for head in row.chunks_mut(config.head_dim) {
                     if let Some(weight) = norm {
@@ -288,7 +288,7 @@ impl Step<'_> {
         heads(&mut s.query, &layer.query_bias, &layer.query_norm, Some(scale));
         heads(&mut s.key, &layer.key_bias, &layer.key_norm, None);
         for (token, row) in s.value.chunks_mut(config.kv_len()).enumerate() {
-            add_bias(row, &layer.value_bias);
+            add_bias(model, row, &layer.value_bias);
             let key = &s.key[token * config.kv_len()..];
             for head in 0..config.kv_heads {
                 let at = head * config.head_dim..(head + 1) * config.head_dim;
@@ -393,9 +393,9 @@ fn rope_angles(
     });
 }
 
-fn add_bias(row: &mut [f32], bias: &Option<Vec<f32>>) {
+fn add_bias(model: &Model, row: &mut [f32], bias: &Option<Vec<f32>>) {
     if let Some(bias) = bias {
-        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+        model.kernels().add(row, bias);
     }
 }
 
@@ -419,9 +419,9 @@ fn add_to_residual(pool: &Pool, model: &Model, h: &[f32], norm: &Option<Vec<f32>
             Some(weight) => {
                 let mut normed = vec![0.0; n];
                 model.kernels().rms_norm(h, weight, config.norm_epsilon, &mut normed);
-                x.iter_mut().zip(&normed).for_each(|(x, h)| *x += h);
+                model.kernels().add(x, &normed);
             }
-            None => x.iter_mut().zip(h).for_each(|(x, h)| *x += h),
+            None => model.kernels().add(x, h),
         }
     });
 }

@@ -29,6 +29,16 @@ pub fn rope_halves(x: &mut [f32], angles: &[[f32; 2]]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
+pub fn exp_all(x: &mut [f32]) {
+    scalar::exp_all_body::<Fast>(x);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn add(x: &mut [f32], y: &[f32]) {
+    scalar::add_body(x, y);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
 pub fn exp_sum(x: &mut [f32]) -> (f32, f32) {
     scalar::exp_sum_body::<Fast>(x)
 }

@@ -46,6 +46,18 @@ pub(super) type Rotate = unsafe fn(x: &mut [f32], angles: &[[f32; 2]]);
 /// The CPU has the features that the sibling enables.
 pub(super) type ExpSum = unsafe fn(x: &mut [f32]) -> (f32, f32);
 
+/// Replaces `x[i]` by `exp(x[i])`.
+///
+/// # Safety
+/// The CPU has the features that the sibling enables.
+pub(super) type Exp = unsafe fn(x: &mut [f32]);
+
+/// `x[i] = x[i] + y[i]`.
+///
+/// # Safety
+/// As for [`Gate`].
+pub(super) type Add = unsafe fn(x: &mut [f32], y: &[f32]);
+
 /// Which elements of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopePairs {
@@ -107,6 +119,22 @@ impl Kernels {
         };
         // SAFETY: the slice has `2 * angles.len()` elements; the `Isa` proves the features.
         unsafe { rotate(&mut x[..n], angles) }
+    }
+
+    /// Replaces `x[i]` by `exp(x[i])`, by the [contract](self).
+    pub fn exp(&self, x: &mut [f32]) {
+        // SAFETY: the `Isa` proves the features.
+        unsafe { (self.exp)(x) }
+    }
+
+    /// `x[i] = x[i] + y[i]`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add(&self, x: &mut [f32], y: &[f32]) {
+        assert_eq!(x.len(), y.len(), "add: lengths of x and y");
+        // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { (self.add)(x, y) }
     }
 
     /// Replaces `x[i]` by `exp(x[i] - m)`, `m` the maximum, and returns `m` and the sum of the

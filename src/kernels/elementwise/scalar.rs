@@ -28,6 +28,14 @@ pub fn exp_sum(x: &mut [f32]) -> (f32, f32) {
     exp_sum_body::<Exact>(x)
 }
 
+pub fn exp_all(x: &mut [f32]) {
+    exp_all_body::<Exact>(x);
+}
+
+pub fn add(x: &mut [f32], y: &[f32]) {
+    add_body(x, y);
+}
+
 /// `e` to the `x`. The error is below 1.1 ulp over all inputs whose result is a normal number.
 ///
 /// `x = n ln 2 + r` with `|r| <= ln 2 / 2`; `ln 2` is split so that `n * LN2_HI` is exact for every `n` that
@@ -60,6 +68,16 @@ pub fn exp<A: Arith>(x: f32) -> f32 {
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) << 23) as u32)
+}
+
+#[inline(always)]
+pub fn exp_all_body<A: Arith>(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = exp::<A>(*x));
+}
+
+#[inline(always)]
+pub fn add_body(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, &y)| *x += y);
 }
 
 #[inline(always)]
