@@ -48,6 +48,7 @@ type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 #[library_benchmark(setup = row_operands)]
 #[bench::q4_k_scalar(Level::Scalar, Format::Q4K)]
 #[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
 #[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
 #[bench::q5_k_generic(Level::Generic, Format::Q5K)]
 #[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]

@@ -87,7 +87,7 @@ impl Isa {
 
     /// The fastest level that this CPU supports.
     pub fn detect() -> Isa {
-        for level in [Level::Avx2, Level::Neon] {
+        for level in [Level::Avx2Asm, Level::Avx2, Level::Neon] {
             if level.is_supported() {
                 return Isa(level);
             }
