@@ -1,9 +1,11 @@
 //! Formats with one scale per 32 values, a group of eight blocks at a time.
 //!
-//! A block times one column is `vpmaddubsw`, and `vpmaddwd` by ones: eight partial sums. Those of the eight
-//! blocks of a group are added across by three levels of `vphaddd` into one register, a lane a block: the
-//! contract's eight lanes. There the scales are multiplied and the sums accumulated eight at a time, so one
-//! dependent `vfmadd` serves 256 values.
+//! A block times one column is `vpmaddubsw`: sixteen sums of two products, which are added across the
+//! eight blocks of a group into one register, a lane a block: the contract's eight lanes. There the scales
+//! are multiplied and the sums accumulated eight at a time, so one dependent `vfmadd` serves 256 values.
+//!
+//! With weights of 4 or 5 bits eight products still fit 16 bits (`8 · 31 · 127 < 2¹⁵`), so two levels of the
+//! addition are `vphaddw`, before `vpmaddwd` by ones; with 8 bits that comes first, and they are `vphaddd`.
 
 use core::arch::x86_64::*;
 
@@ -17,7 +19,7 @@ const GROUP: usize = 8;
 /// What the unpacked bytes of a format are.
 #[derive(Clone, Copy)]
 enum Quants {
-    /// Unsigned, and larger than the weights by `2^offset_log2` where there is one.
+    /// At most 31, and larger than the weights by `2^offset_log2` where there is one.
     Unsigned { offset_log2: Option<i32> },
     /// The weights themselves.
     Signed,
@@ -29,8 +31,6 @@ struct Group {
     quants: [__m256i; GROUP],
     d: __m256,
     m: Option<__m256>,
-    /// All bits set in the lanes of blocks that are there.
-    present: __m256,
 }
 
 /// The siblings of a format, from the function that unpacks a block.
@@ -38,33 +38,54 @@ macro_rules! rows {
     ($block:ty, $unpack:ident, $quants:expr, min: $min:expr) => {{
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn group(blocks: &[$block]) -> Group {
+        fn group(blocks: &[$block; GROUP]) -> Group {
             let min: Option<fn(&$block) -> [u8; 2]> = $min;
             let mut quants = [_mm256_setzero_si256(); GROUP];
-            let (mut d, mut m, mut present) = ([[0; 2]; GROUP], [[0; 2]; GROUP], [0; GROUP]);
-            for (b, block) in blocks.iter().enumerate() {
-                quants[b] = $unpack(block);
-                d[b] = block.d;
-                m[b] = min.map_or([0; 2], |min| min(block));
-                present[b] = -1;
+            for (quants, block) in quants.iter_mut().zip(blocks) {
+                *quants = $unpack(block);
             }
-            Group { quants, d: widen(d), m: min.map(|_| widen(m)), present: mask(present) }
+            let d = widen(core::array::from_fn(|b| blocks[b].d));
+            Group { quants, d, m: min.map(|min| widen(core::array::from_fn(|b| min(&blocks[b])))) }
+        }
+        /// The blocks behind the last whole group, and which lanes they are.
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn rest(blocks: &[$block]) -> (Group, __m256) {
+            let mut bytes = [0; GROUP * size_of::<$block>()];
+            <$block>::slice_mut(&mut bytes)[..blocks.len()].copy_from_slice(blocks);
+            let mut present = [0; GROUP];
+            present[..blocks.len()].fill(-1);
+            (group(&<$block>::slice(&bytes).as_chunks::<GROUP>().0[0]), mask(present))
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
+            let (groups, tail) = <$block>::slice(row).as_chunks::<GROUP>();
             let mut lanes = _mm256_setzero_ps();
-            for (blocks, x) in <$block>::slice(row).chunks(GROUP).zip(x) {
+            for (blocks, x) in groups.iter().zip(x) {
                 lanes = add_group(&group(blocks), $quants, x, lanes);
+            }
+            if let (false, Some(x)) = (tail.is_empty(), x.get(groups.len())) {
+                let (group, present) = rest(tail);
+                let sum = add_group(&group, $quants, x, lanes);
+                lanes = _mm256_blendv_ps(lanes, sum, present);
             }
             fold(lanes)
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
+            let (groups, tail) = <$block>::slice(row).as_chunks::<GROUP>();
             let mut lanes = [_mm256_setzero_ps(); 4];
-            for (i, blocks) in <$block>::slice(row).chunks(GROUP).enumerate() {
+            for (i, blocks) in groups.iter().enumerate() {
                 let group = group(blocks);
                 for (lanes, x) in lanes.iter_mut().zip(x) {
                     *lanes = add_group(&group, $quants, &x[i], *lanes);
+                }
+            }
+            if !tail.is_empty() {
+                let (group, present) = rest(tail);
+                for (lanes, x) in lanes.iter_mut().zip(x) {
+                    let sum = add_group(&group, $quants, &x[groups.len()], *lanes);
+                    *lanes = _mm256_blendv_ps(*lanes, sum, present);
                 }
             }
             [fold(lanes[0]), fold(lanes[1]), fold(lanes[2]), fold(lanes[3])]
@@ -83,20 +104,37 @@ pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Signed, min: None);
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_group(group: &Group, quants: Quants, x: &ActBlock, lanes: __m256) -> __m256 {
-    let sums: [__m256i; GROUP] =
-        core::array::from_fn(|b| block_sums(group.quants[b], quants, x, b));
-    let mut isum = across(sums);
     let xsum = _mm256_madd_epi16(bsums(x), _mm256_set1_epi16(1));
-    if let Unsigned { offset_log2: Some(n) } = quants {
-        isum = _mm256_sub_epi32(isum, _mm256_sll_epi32(xsum, _mm_cvtsi32_si128(n)));
-    }
+    let isum = match quants {
+        Unsigned { offset_log2 } => {
+            let mut pairs = group.quants;
+            for (b, w) in pairs.iter_mut().enumerate() {
+                *w = _mm256_maddubs_epi16(*w, activations(x, b));
+            }
+            let isum = across_16(pairs);
+            match offset_log2 {
+                Some(n) => _mm256_sub_epi32(isum, _mm256_sll_epi32(xsum, _mm_cvtsi32_si128(n))),
+                None => isum,
+            }
+        }
+        Signed => {
+            let mut sums = group.quants;
+            for (b, w) in sums.iter_mut().enumerate() {
+                // |w| times x with the sign of w: |-128| is 128 as an unsigned byte.
+                let x = _mm256_sign_epi8(activations(x, b), *w);
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(*w), x);
+                *w = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+            }
+            across_32(sums)
+        }
+    };
     // SAFETY: `d` holds eight f32, at offset 288 of a block aligned to 64.
     let dx = unsafe { _mm256_load_ps(x.d.as_ptr()) };
-    let mut sum = _mm256_fmadd_ps(_mm256_mul_ps(group.d, dx), _mm256_cvtepi32_ps(isum), lanes);
-    if let Some(m) = group.m {
-        sum = _mm256_fmadd_ps(_mm256_mul_ps(m, dx), _mm256_cvtepi32_ps(xsum), sum);
+    let sum = _mm256_fmadd_ps(_mm256_mul_ps(group.d, dx), _mm256_cvtepi32_ps(isum), lanes);
+    match group.m {
+        Some(m) => _mm256_fmadd_ps(_mm256_mul_ps(m, dx), _mm256_cvtepi32_ps(xsum), sum),
+        None => sum,
     }
-    _mm256_blendv_ps(lanes, sum, group.present)
 }
 
 /// The contract's sum of the eight lanes.
@@ -109,38 +147,44 @@ fn fold(lanes: __m256) -> f32 {
     _mm_cvtss_f32(sum)
 }
 
-/// Partial sums of the products of block `b`.
+/// The sum of the sixteen 16-bit lanes of vector `b`, none of which exceeds 2 · 31 · 127, in lane `b`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn block_sums(w: __m256i, quants: Quants, x: &ActBlock, b: usize) -> __m256i {
-    let x = activations(x, b);
-    let pairs = match quants {
-        Unsigned { .. } => _mm256_maddubs_epi16(w, x),
-        // |w| times x with the sign of w: |-128| is 128 as an unsigned byte.
-        Signed => _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)),
-    };
-    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+fn across_16(v: [__m256i; GROUP]) -> __m256i {
+    let ones = _mm256_set1_epi16(1);
+    let low = _mm256_hadd_epi16(_mm256_hadd_epi16(v[0], v[1]), _mm256_hadd_epi16(v[2], v[3]));
+    let high = _mm256_hadd_epi16(_mm256_hadd_epi16(v[4], v[5]), _mm256_hadd_epi16(v[6], v[7]));
+    add_halves(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
 }
 
-/// The sum of the lanes of vector `b`, in lane `b`.
+/// The sum of the eight 32-bit lanes of vector `b`, in lane `b`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn across(v: [__m256i; GROUP]) -> __m256i {
+fn across_32(v: [__m256i; GROUP]) -> __m256i {
     let low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
     let high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-    // Each holds four sums twice: over the lower and over the upper halves of their vectors.
+    add_halves(low, high)
+}
+
+/// Each holds four sums twice: over the lower and over the upper halves of their vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_halves(low: __m256i, high: __m256i) -> __m256i {
     _mm256_add_epi32(
         _mm256_permute2x128_si256::<0x20>(low, high),
         _mm256_permute2x128_si256::<0x31>(low, high),
     )
 }
 
-/// Eight f16.
+/// Eight f16. They lie apart: put together by integer operations, they leave the vector ports to others.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn widen(bits: [[u8; 2]; GROUP]) -> __m256 {
-    // SAFETY: the array holds 16 bytes; the load takes any address.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bits.as_ptr().cast()) })
+    let four = |i: usize| {
+        let at = |i: usize| i64::from(u16::from_le_bytes(bits[i]));
+        at(i) | at(i + 1) << 16 | at(i + 2) << 32 | at(i + 3) << 48
+    };
+    _mm256_cvtph_ps(_mm_set_epi64x(four(4), four(0)))
 }
 
 #[inline]
@@ -156,8 +200,11 @@ fn mask(lanes: [i32; GROUP]) -> __m256 {
 fn nibbles(qs: &[u8; 16]) -> __m256i {
     // SAFETY: the array holds 16 bytes; the load takes any address.
     let qs = unsafe { _mm_loadu_si128(qs.as_ptr().cast()) };
-    let both = _mm256_set_m128i(_mm_srli_epi16::<4>(qs), qs);
-    _mm256_and_si256(both, _mm256_set1_epi8(0x0f))
+    let shifted = _mm256_srlv_epi32(
+        _mm256_broadcastsi128_si256(qs),
+        _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4),
+    );
+    _mm256_and_si256(shifted, _mm256_set1_epi8(0x0f))
 }
 
 /// Bit `i` as 0x10 in byte `i`.
