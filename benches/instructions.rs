@@ -46,6 +46,11 @@ fn dot_f32((kernels, a, b): (Kernels, Vec<f32>, Vec<f32>)) -> f32 {
 type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 
 #[library_benchmark(setup = row_operands)]
+#[bench::q2_k_avx2(Level::Avx2, Format::Q2K)]
+#[bench::q3_k_avx2(Level::Avx2, Format::Q3K)]
+#[bench::q8_k_avx2(Level::Avx2, Format::Q8K)]
+#[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
+#[bench::q5_1_avx2(Level::Avx2, Format::Q5_1)]
 #[bench::q4_k_scalar(Level::Scalar, Format::Q4K)]
 #[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
 #[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]

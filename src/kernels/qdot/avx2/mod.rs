@@ -1,35 +1,12 @@
-//! AVX2: every format but Q2_K, Q3_K and Q8_K by hand; those are the definition's body, vectorised by
-//! the compiler.
+//! AVX2.
 
 mod blocks_of_32;
 mod super_blocks;
 
 use core::arch::x86_64::*;
 
-use super::scalar::dot_256;
-use super::{RowDot, RowDots};
-use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ8K};
-use crate::kernels::arith::Fast;
-
-/// The definition's body, compiled with the features of this level.
-macro_rules! compiled {
-    ($body:ident, $block:ty) => {{
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
-            $body::<Fast, $block>(row, x)
-        }
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
-            [
-                $body::<Fast, $block>(row, x[0]),
-                $body::<Fast, $block>(row, x[1]),
-                $body::<Fast, $block>(row, x[2]),
-                $body::<Fast, $block>(row, x[3]),
-            ]
-        }
-        RowDot { x1, x4 }
-    }};
-}
+use super::RowDots;
+use crate::formats::ActBlock;
 
 pub const ROW_DOTS: RowDots = RowDots {
     q4_0: blocks_of_32::Q4_0,
@@ -37,12 +14,12 @@ pub const ROW_DOTS: RowDots = RowDots {
     q5_0: blocks_of_32::Q5_0,
     q5_1: blocks_of_32::Q5_1,
     q8_0: blocks_of_32::Q8_0,
-    q2_k: compiled!(dot_256, BlockQ2K),
-    q3_k: compiled!(dot_256, BlockQ3K),
+    q2_k: super_blocks::Q2_K,
+    q3_k: super_blocks::Q3_K,
     q4_k: super_blocks::Q4_K,
     q5_k: super_blocks::Q5_K,
     q6_k: super_blocks::Q6_K,
-    q8_k: compiled!(dot_256, BlockQ8K),
+    q8_k: super_blocks::Q8_K,
 };
 
 /// Activations `32 j` to `32 j + 31` of a block.

@@ -1,4 +1,4 @@
-//! Q4_K, Q5_K and Q6_K.
+//! Formats with super-blocks of 256.
 //!
 //! A sub-block of 32 weights times one column is `vpmaddubsw` (pairs of u8 × i8 summed in i16: no pair
 //! reaches 2¹⁵, see `bounds` in the operation's module), `vpmaddwd` by the sub-block's scale, and `vpaddd`: three
@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 
 use super::super::RowDot;
 use super::{activations, bsums};
-use crate::formats::{ActBlock, Block, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
 use crate::kernels::arith::{Arith, Fast};
 
 /// A row from a function that forms the integer sums of one super-block.
@@ -41,9 +41,12 @@ macro_rules! by_hand {
     }};
 }
 
+pub const Q2_K: RowDot = by_hand!(BlockQ2K, q2_k);
+pub const Q3_K: RowDot = by_hand!(BlockQ3K, q3_k);
 pub const Q4_K: RowDot = by_hand!(BlockQ4K, q4_k);
 pub const Q5_K: RowDot = by_hand!(BlockQ5K, q5_k);
 pub const Q6_K: RowDot = by_hand!(BlockQ6K, q6_k);
+pub const Q8_K: RowDot = by_hand!(BlockQ8K, q8_k);
 
 /// The integer sums of a super-block times `N` columns: the sum of the lanes of each vector.
 struct Sums<const N: usize> {
@@ -204,20 +207,134 @@ fn min_sums<const N: usize>(mins: __m256i, x: &[&ActBlock; N]) -> [__m256i; N] {
     msum
 }
 
+/// Scales of 16 values each, as 16-bit numbers: even ones, of the lower halves of the sub-blocks of 32, in
+/// the lower half, and odd ones in the upper half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn by_half(scales: __m128i) -> __m256i {
+    let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scales, order))
+}
+
+/// `-2^LOG2 · Σ scale·x`, in lanes: what stored quants that are 2^LOG2 above their weights add too much.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn offset_sums<const LOG2: i32, const N: usize>(
+    scales: __m128i,
+    x: &[&ActBlock; N],
+) -> [__m256i; N] {
+    let scales = _mm256_slli_epi16::<LOG2>(_mm256_cvtepi8_epi16(scales));
+    let negative = _mm256_sub_epi16(_mm256_setzero_si256(), scales);
+    min_sums(negative, x)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn q2_k<const N: usize>(w: &BlockQ2K, x: [&ActBlock; N]) -> Sums<N> {
+    // SAFETY: `scales` are 16 bytes: a scale in the low nibble of each, a minimum in the high one.
+    let both = unsafe { _mm_loadu_si128(w.scales.as_ptr().cast()) };
+    let nibble = _mm_set1_epi8(0x0f);
+    let scales = by_half(_mm_and_si128(both, nibble));
+    let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16::<4>(both), nibble));
+    let mut isum = [_mm256_setzero_si256(); N];
+    for (half, qs) in w.qs.as_chunks::<32>().0.iter().enumerate() {
+        for (b, bits) in two_bits(load(qs)).into_iter().enumerate() {
+            let j = 4 * half + b;
+            add_sub_block(&mut isum, bits, spread(scales, j), &x, j);
+        }
+    }
+    Sums { d: f16(w.d), isum, mins: Some((f16(w.dmin), min_sums(mins, &x))) }
+}
+
+/// The four fields of two bits in each byte, lowest first.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_bits(bytes: __m256i) -> [__m256i; 4] {
+    let low = _mm256_set1_epi8(3);
+    [
+        _mm256_and_si256(bytes, low),
+        _mm256_and_si256(_mm256_srli_epi16::<2>(bytes), low),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low),
+        _mm256_and_si256(_mm256_srli_epi16::<6>(bytes), low),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn q3_k<const N: usize>(w: &BlockQ3K, x: [&ActBlock; N]) -> Sums<N> {
+    let scales = q3_k_scales(&w.scales);
+    let by_half = by_half(scales);
+    // The third bit counts 4, and the weight is 4 less than the three bits.
+    let mut isum = offset_sums::<2, N>(scales, &x);
+    let bit_2 = _mm256_set1_epi8(4);
+    let high = load(&w.hmask);
+    // Bit `j` of a byte of `hmask` belongs to sub-block `j`. The shifts are of 16-bit words; what crosses from
+    // the other byte is masked away.
+    let third = [
+        _mm256_slli_epi16::<2>(high),
+        _mm256_slli_epi16::<1>(high),
+        high,
+        _mm256_srli_epi16::<1>(high),
+        _mm256_srli_epi16::<2>(high),
+        _mm256_srli_epi16::<3>(high),
+        _mm256_srli_epi16::<4>(high),
+        _mm256_srli_epi16::<5>(high),
+    ];
+    for (half, qs) in w.qs.as_chunks::<32>().0.iter().enumerate() {
+        for (b, bits) in two_bits(load(qs)).into_iter().enumerate() {
+            let j = 4 * half + b;
+            let weight = _mm256_or_si256(bits, _mm256_and_si256(third[j], bit_2));
+            add_sub_block(&mut isum, weight, spread(by_half, j), &x, j);
+        }
+    }
+    Sums { d: f16(w.d), isum, mins: None }
+}
+
+/// The sixteen scales of Q3_K, -32 to 31.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn q3_k_scales(packed: &[u8; 12]) -> __m128i {
+    const LOW_4: u32 = 0x0f0f_0f0f;
+    const LOW_2: u32 = 0x0303_0303;
+    let word =
+        |i: usize| u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]]);
+    // Low nibbles of the first eight bytes, then high ones; the last four bytes hold two bits for each.
+    let (a, b, top) = (word(0), word(4), word(8));
+    let scales = _mm_setr_epi32(
+        (a & LOW_4 | (top & LOW_2) << 4) as i32,
+        (b & LOW_4 | (top >> 2 & LOW_2) << 4) as i32,
+        (a >> 4 & LOW_4 | (top >> 4 & LOW_2) << 4) as i32,
+        (b >> 4 & LOW_4 | (top >> 6 & LOW_2) << 4) as i32,
+    );
+    _mm_sub_epi8(scales, _mm_set1_epi8(32))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn q8_k<const N: usize>(w: &BlockQ8K, x: [&ActBlock; N]) -> Sums<N> {
+    let ones = _mm256_set1_epi16(1);
+    let mut isum = [_mm256_setzero_si256(); N];
+    for (j, w) in w.qs.as_chunks::<32>().0.iter().enumerate() {
+        // SAFETY: the array holds 32 bytes; the load takes any address.
+        let w = unsafe { _mm256_loadu_si256(w.as_ptr().cast()) };
+        // |w| times x with the sign of w: |-128| is 128 as an unsigned byte.
+        let size = _mm256_abs_epi8(w);
+        for (isum, x) in isum.iter_mut().zip(&x) {
+            let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(activations(x, j), w));
+            *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(pairs, ones));
+        }
+    }
+    Sums { d: f32::from_le_bytes(w.d), isum, mins: None }
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn q6_k<const N: usize>(w: &BlockQ6K, x: [&ActBlock; N]) -> Sums<N> {
     // SAFETY: `scales` are 16 bytes.
     let scales = unsafe { _mm_loadu_si128(w.scales.as_ptr().cast()) };
-    // Even scales belong to the lower halves of the sub-blocks of 32, odd ones to the upper halves.
-    let by_half = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-    let by_half = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scales, by_half));
+    let by_half = by_half(scales);
     // The stored quants are 32 above the weights: with them, the sum is 32 Σ scale·x too large.
-    let times_32 = _mm256_slli_epi16::<5>(_mm256_cvtepi8_epi16(scales));
-    let mut isum = [_mm256_setzero_si256(); N];
-    for (isum, x) in isum.iter_mut().zip(&x) {
-        *isum = _mm256_sub_epi32(*isum, _mm256_madd_epi16(times_32, bsums(x)));
-    }
+    let mut isum = offset_sums::<5, N>(scales, &x);
     let nibble = _mm256_set1_epi8(0x0f);
     let bits_4_5 = _mm256_set1_epi8(0x30);
     for half in 0..2 {
