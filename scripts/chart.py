@@ -14,13 +14,13 @@ OPERATIONS = {
     "qdot_q5_k": ("Q5_K row dot", "L1"),
     "qdot_q6_k": ("Q6_K row dot", "L1"),
     "qdot_q8_0": ("Q8_0 row dot", "L1"),
-    "qdot_q4_1": ("Q4_1 row dot", "L1"),
+    "qdot_q4_0": ("Q4_0 row dot", "L1"),
     "quantize": ("quantise", "per 256"),
 }
 LEVELS = {"scalar": "#9aa5b1", "generic": "#7fb3d5", "avx2": "#1f618d", "avx2-asm": "#117a65"}
 # Generic pulp kernels exist for these; elsewhere the level runs the definition.
 GENERIC = {"dot_f32", "qdot_q5_k"}
-ASSEMBLY = {"dot_f32", "qdot_q5_k"}
+ASSEMBLY = {"dot_f32", "qdot_q4_k", "qdot_q5_k"}
 VALUES = 4096
 WIDTH, LEFT, BAR, GAP = 760, 130, 14, 14
 

