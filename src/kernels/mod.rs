@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod chain;
+pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
 pub mod qdot;
@@ -35,6 +36,7 @@ pub struct Kernels {
     isa: Isa,
     dot_f32: dot::DotF32,
     chains: chain::Chains,
+    dequantize: dequantize::Dequantize,
     quantize_32: quantize::Quantize,
     quantize_256: quantize::Quantize,
     quantize_weights: quantize_weights::QuantizeWeights,
@@ -59,6 +61,7 @@ impl Kernels {
             isa,
             dot_f32: dot::scalar::dot_f32,
             chains: chain::scalar::CHAINS,
+            dequantize: dequantize::scalar,
             quantize_32: quantize::scalar::quantize_32,
             quantize_256: quantize::scalar::quantize_256,
             quantize_weights: quantize_weights::scalar,
@@ -103,6 +106,7 @@ impl Kernels {
             isa: self.isa,
             dot_f32: dot::avx2::dot_f32,
             chains: chain::avx2::CHAINS,
+            dequantize: dequantize::avx2::dequantize,
             quantize_32: quantize::avx2::quantize_32,
             quantize_256: quantize::avx2::quantize_256,
             quantize_weights: quantize_weights::avx2::quantize_weights,

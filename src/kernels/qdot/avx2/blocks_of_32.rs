@@ -224,25 +224,25 @@ fn fifth_bits(qh: [u8; 4]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn q4_0(w: &BlockQ4_0) -> __m256i {
+pub(in crate::kernels) fn q4_0(w: &BlockQ4_0) -> __m256i {
     nibbles(&w.qs)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn q4_1(w: &BlockQ4_1) -> __m256i {
+pub(in crate::kernels) fn q4_1(w: &BlockQ4_1) -> __m256i {
     nibbles(&w.qs)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn q5_0(w: &BlockQ5_0) -> __m256i {
+pub(in crate::kernels) fn q5_0(w: &BlockQ5_0) -> __m256i {
     _mm256_or_si256(nibbles(&w.qs), fifth_bits(w.qh))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn q5_1(w: &BlockQ5_1) -> __m256i {
+pub(in crate::kernels) fn q5_1(w: &BlockQ5_1) -> __m256i {
     _mm256_or_si256(nibbles(&w.qs), fifth_bits(w.qh))
 }
 

@@ -1,7 +1,7 @@
 //! AVX2.
 
-mod blocks_of_32;
-mod super_blocks;
+pub(in crate::kernels) mod blocks_of_32;
+pub(in crate::kernels) mod super_blocks;
 
 use core::arch::x86_64::*;
 

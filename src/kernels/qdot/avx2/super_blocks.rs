@@ -95,7 +95,7 @@ fn lane_sums(v: [__m256i; 4]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(bytes: &[u8; 32]) -> __m256i {
+pub(in crate::kernels) fn load(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: the array holds 32 bytes; the load takes any address.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
@@ -129,6 +129,16 @@ fn add_sub_block<const N: usize>(
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scales_and_mins(packed: &[u8; 12]) -> (__m256i, __m256i) {
+    let bytes = scale_min_bytes(packed);
+    let scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(bytes));
+    let mins = _mm_unpackhi_epi8(bytes, bytes);
+    (scales, _mm256_cvtepu8_epi16(mins))
+}
+
+/// The eight scales of Q4_K and Q5_K, then the eight minimums.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in crate::kernels) fn scale_min_bytes(packed: &[u8; 12]) -> __m128i {
     const LOW_6: u32 = 0x3f3f_3f3f;
     const LOW_4: u32 = 0x0f0f_0f0f;
     const TOP_2: u32 = 0x0303_0303;
@@ -137,20 +147,17 @@ fn scales_and_mins(packed: &[u8; 12]) -> (__m256i, __m256i) {
     // Bytes 0..4 are scales 0..4 and the top bits of scales 4..8; bytes 4..8 the same of the minimums;
     // bytes 8..12 hold the low four bits of scales 4..8, and of minimums 4..8.
     let (s, m, low) = (word(0), word(4), word(8));
-    let bytes = _mm_setr_epi32(
+    _mm_setr_epi32(
         (s & LOW_6) as i32,
         ((low & LOW_4) | ((s >> 6) & TOP_2) << 4) as i32,
         (m & LOW_6) as i32,
         (((low >> 4) & LOW_4) | ((m >> 6) & TOP_2) << 4) as i32,
-    );
-    let scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(bytes));
-    let mins = _mm_unpackhi_epi8(bytes, bytes);
-    (scales, _mm256_cvtepu8_epi16(mins))
+    )
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn f16(bits: [u8; 2]) -> f32 {
+pub(in crate::kernels) fn f16(bits: [u8; 2]) -> f32 {
     _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes(bits)))))
 }
 
@@ -249,7 +256,7 @@ fn q2_k<const N: usize>(w: &BlockQ2K, x: [&ActBlock; N]) -> Sums<N> {
 /// The four fields of two bits in each byte, lowest first.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn two_bits(bytes: __m256i) -> [__m256i; 4] {
+pub(in crate::kernels) fn two_bits(bytes: __m256i) -> [__m256i; 4] {
     let low = _mm256_set1_epi8(3);
     [
         _mm256_and_si256(bytes, low),
@@ -293,7 +300,7 @@ fn q3_k<const N: usize>(w: &BlockQ3K, x: [&ActBlock; N]) -> Sums<N> {
 /// The sixteen scales of Q3_K, -32 to 31.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn q3_k_scales(packed: &[u8; 12]) -> __m128i {
+pub(in crate::kernels) fn q3_k_scales(packed: &[u8; 12]) -> __m128i {
     const LOW_4: u32 = 0x0f0f_0f0f;
     const LOW_2: u32 = 0x0303_0303;
     let word =
