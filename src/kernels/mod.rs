@@ -10,6 +10,7 @@ pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
 pub mod qdot;
+pub mod qdot_exact;
 pub mod quantize;
 pub mod quantize_weights;
 
@@ -19,7 +20,7 @@ mod assembly;
 
 use core::fmt;
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::isa::{Isa, Level};
 
@@ -34,13 +35,16 @@ pub const CONTRACT_VERSION: u32 = 1;
 #[derive(Clone, Copy)]
 pub struct Kernels {
     isa: Isa,
-    dot_f32: dot::DotF32,
+    dot_f32: dot::Dot<f32>,
+    dot_f16: dot::Dot<f16>,
+    dot_bf16: dot::Dot<bf16>,
     chains: chain::Chains,
     dequantize: dequantize::Dequantize,
     quantize_32: quantize::Quantize,
     quantize_256: quantize::Quantize,
     quantize_weights: quantize_weights::QuantizeWeights,
     row_dots: qdot::RowDots,
+    qdot_exact: qdot_exact::QdotExact,
     scale_by: elementwise::ScaleBy,
     silu_mul: elementwise::Gate,
     gelu_mul: elementwise::Gate,
@@ -60,12 +64,15 @@ impl Kernels {
         let scalar = Kernels {
             isa,
             dot_f32: dot::scalar::dot_f32,
+            dot_f16: dot::scalar::dot_f16,
+            dot_bf16: dot::scalar::dot_bf16,
             chains: chain::scalar::CHAINS,
             dequantize: dequantize::scalar,
             quantize_32: quantize::scalar::quantize_32,
             quantize_256: quantize::scalar::quantize_256,
             quantize_weights: quantize_weights::scalar,
             row_dots: qdot::scalar::ROW_DOTS,
+            qdot_exact: qdot_exact::scalar::qdot_exact,
             scale_by: elementwise::scalar::scale_by,
             silu_mul: elementwise::scalar::silu_mul,
             gelu_mul: elementwise::scalar::gelu_mul,
@@ -83,6 +90,8 @@ impl Kernels {
             // pulp's registers are NEON's on aarch64.
             Level::Generic | Level::Neon => Kernels {
                 dot_f32: dot::generic::dot_f32,
+                dot_f16: dot::generic::dot_f16,
+                dot_bf16: dot::generic::dot_bf16,
                 row_dots: qdot::generic::ROW_DOTS,
                 ..scalar
             },
@@ -105,12 +114,15 @@ impl Kernels {
         Kernels {
             isa: self.isa,
             dot_f32: dot::avx2::dot_f32,
+            dot_f16: dot::avx2::dot_f16,
+            dot_bf16: dot::avx2::dot_bf16,
             chains: chain::avx2::CHAINS,
             dequantize: dequantize::avx2::dequantize,
             quantize_32: quantize::avx2::quantize_32,
             quantize_256: quantize::avx2::quantize_256,
             quantize_weights: quantize_weights::avx2::quantize_weights,
             row_dots: qdot::avx2::ROW_DOTS,
+            qdot_exact: qdot_exact::avx2::qdot_exact,
             scale_by: elementwise::avx2::scale_by,
             silu_mul: elementwise::avx2::silu_mul,
             gelu_mul: elementwise::avx2::gelu_mul,

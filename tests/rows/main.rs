@@ -2,4 +2,6 @@
 //! the scalar definition, and the definition is right.
 
 mod dequantize;
+mod dot;
 mod draw;
+mod qdot_exact;
