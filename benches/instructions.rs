@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 
+use half::{bf16, f16};
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
@@ -114,8 +115,65 @@ fn quantize_weights((kernels, format, x, mut row): Weights) -> Vec<u8> {
     row
 }
 
+type Halves<A> = (Kernels, Vec<A>, Vec<f32>);
+
+fn halves<A>(level: Level, narrow: fn(f32) -> A) -> Halves<A> {
+    (kernels(level), floats().into_iter().map(narrow).collect(), floats())
+}
+
+#[library_benchmark]
+#[bench::avx2(halves(Level::Avx2, f16::from_f32))]
+fn dot_f16((kernels, a, b): Halves<f16>) -> f32 {
+    black_box(kernels.dot_f16(black_box(&a), black_box(&b)))
+}
+
+#[library_benchmark]
+#[bench::avx2(halves(Level::Avx2, bf16::from_f32))]
+fn dot_bf16((kernels, a, b): Halves<bf16>) -> f32 {
+    black_box(kernels.dot_bf16(black_box(&a), black_box(&b)))
+}
+
+/// A row, and as many f32: the activations, or room for the values.
+type ExactRow = (Kernels, Format, Vec<u8>, Vec<f32>);
+
+fn exact_row(level: Level, format: Format) -> ExactRow {
+    let bytes = format.row_bytes(N).expect("whole blocks");
+    let row = (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect();
+    (kernels(level), format, row, floats())
+}
+
+#[library_benchmark(setup = exact_row)]
+#[bench::f16_avx2(Level::Avx2, Format::F16)]
+#[bench::bf16_avx2(Level::Avx2, Format::Bf16)]
+#[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
+#[bench::q4_1_avx2(Level::Avx2, Format::Q4_1)]
+#[bench::q5_0_avx2(Level::Avx2, Format::Q5_0)]
+#[bench::q5_1_avx2(Level::Avx2, Format::Q5_1)]
+#[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
+#[bench::q2_k_avx2(Level::Avx2, Format::Q2K)]
+#[bench::q3_k_avx2(Level::Avx2, Format::Q3K)]
+#[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+#[bench::q8_k_avx2(Level::Avx2, Format::Q8K)]
+fn dequantize((kernels, format, row, mut out): ExactRow) -> Vec<f32> {
+    kernels.dequantize(format, black_box(&row), black_box(&mut out));
+    out
+}
+
+#[library_benchmark(setup = exact_row)]
+#[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+#[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
+fn qdot_exact((kernels, format, row, x): ExactRow) -> f32 {
+    black_box(kernels.qdot_exact(format, black_box(&row), black_box(&x)))
+}
+
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, qdot, qdot4, quantize, quantize_weights
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights
 );
 main!(library_benchmark_groups = kernels_group);

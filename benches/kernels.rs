@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
@@ -32,6 +33,62 @@ fn dot_f32(c: &mut Criterion) {
             let kernels = Kernels::new(isa);
             group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
                 bench.iter(|| kernels.dot_f32(black_box(&a), black_box(&b)));
+            });
+        }
+    }
+}
+
+/// f16 and bf16 with f32, values in the first-level cache.
+fn dot_halves(c: &mut Criterion) {
+    const N: usize = 4096;
+    let b = floats(N);
+    let f16s: Vec<f16> = b.iter().map(|&x| f16::from_f32(x)).collect();
+    let bf16s: Vec<bf16> = b.iter().map(|&x| bf16::from_f32(x)).collect();
+    let mut group = c.benchmark_group("dot_halves");
+    group.throughput(Throughput::Bytes(6 * N as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
+            bench.iter(|| kernels.dot_f16(black_box(&f16s), black_box(&b)));
+        });
+        group.bench_function(BenchmarkId::new(isa.level().name(), "bf16"), |bench| {
+            bench.iter(|| kernels.dot_bf16(black_box(&bf16s), black_box(&b)));
+        });
+    }
+}
+
+/// Rows in the first-level cache, and their f32. The throughput is of the bytes that are written; `fill` writes
+/// as many of one value.
+fn dequantize(c: &mut Criterion) {
+    const N: usize = 4096;
+    let mut out = vec![0.0; N];
+    let mut group = c.benchmark_group("dequantize");
+    group.throughput(Throughput::Bytes(4 * N as u64));
+    group.bench_function("fill", |bench| bench.iter(|| black_box(&mut out).fill(black_box(1.0))));
+    for format in Format::ALL {
+        let row = weights(format, N);
+        for isa in [Isa::SCALAR, Isa::detect()] {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
+            group.bench_function(id, |bench| {
+                bench.iter(|| kernels.dequantize(format, black_box(&row), black_box(&mut out)));
+            });
+        }
+    }
+}
+
+fn qdot_exact(c: &mut Criterion) {
+    const N: usize = 4096;
+    let x = floats(N);
+    let mut group = c.benchmark_group("qdot_exact");
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        let row = weights(format, N);
+        group.throughput(Throughput::Bytes(row.len() as u64));
+        for isa in [Isa::SCALAR, Isa::detect()] {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
+            group.bench_function(id, |bench| {
+                bench.iter(|| kernels.qdot_exact(format, black_box(&row), black_box(&x)));
             });
         }
     }
@@ -114,6 +171,6 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, qdot, quantize, quantize_weights
+    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights
 }
 criterion_main!(kernels);

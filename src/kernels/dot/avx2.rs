@@ -49,7 +49,12 @@ trait Load: Copy {
         let mut padded = [Self::ZERO; WIDTH];
         // SAFETY: the caller promises `n` values and the features; `padded` has room for them.
         unsafe {
-            from.copy_to_nonoverlapping(padded.as_mut_ptr(), n.min(WIDTH));
+            if n == WIDTH {
+                return Self::load(from);
+            }
+            for (i, padded) in padded.iter_mut().enumerate().take(n) {
+                *padded = *from.add(i);
+            }
             Self::load(padded.as_ptr())
         }
     }

@@ -4,12 +4,14 @@
 //! 64 values are eight registers, one for each register of lanes.
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 use crate::formats::{
     BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
     BlockQ8_0, BlockQ8K, Format, SUPER_BLOCK,
 };
 use crate::kernels::dequantize::avx2::blocks_of_32::Values32;
+use crate::kernels::dequantize::avx2::halves_order;
 use crate::kernels::dequantize::avx2::super_blocks::Values256;
 use crate::kernels::dot::LANES;
 use crate::kernels::dot::avx2::fold;
@@ -54,17 +56,30 @@ fn row_32<B: Values32>(row: &[u8], x: &[f32]) -> f32 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_256<B: Values256>(row: &[u8], x: &[f32]) -> f32 {
-    let mut acc = [_mm256_setzero_ps(); 8];
+    let order = halves_order();
+    let [mut even, mut odd] = [[_mm256_setzero_ps(); 4]; 2];
     for (block, x) in B::slice(row).iter().zip(x.as_chunks::<SUPER_BLOCK>().0) {
-        // SAFETY: the features are enabled here.
-        let scales = unsafe { block.scales() };
-        for (g, x) in x.as_chunks::<LANES>().0.iter().enumerate() {
-            // SAFETY: as above; there are four chunks of 64.
-            let w = unsafe { block.values(&scales, g) };
-            add(&mut acc, w, x.as_chunks().0);
+        // SAFETY: the features are enabled here; so below, where there are eight sub-blocks.
+        let unpacked = unsafe { block.unpack(order) };
+        let x = x.as_chunks::<LANES>().0;
+        // Even sub-blocks belong to the first 32 lanes, odd ones to the others. With all eight registers of
+        // lanes in use at once, the compiler keeps some in memory.
+        let unpacked = black_box(&unpacked);
+        for (g, x) in x.iter().enumerate() {
+            // SAFETY: as above.
+            let w = unsafe { B::values(unpacked, 2 * g) };
+            add(&mut even, w, x[..32].as_chunks().0);
+        }
+        let unpacked = black_box(unpacked);
+        for (g, x) in x.iter().enumerate() {
+            // SAFETY: as above.
+            let w = unsafe { B::values(unpacked, 2 * g + 1) };
+            add(&mut odd, w, x[32..].as_chunks().0);
         }
     }
-    fold(acc)
+    let [e0, e1, e2, e3] = even;
+    let [o0, o1, o2, o3] = odd;
+    fold([e0, e1, e2, e3, o0, o1, o2, o3])
 }
 
 /// Adds products to the first `N` registers of lanes.

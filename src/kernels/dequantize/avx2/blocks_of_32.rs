@@ -2,9 +2,17 @@
 
 use core::arch::x86_64::*;
 
-use super::{in_halves, splat_f16, splat_top_byte, spread};
+use super::{HALVES, splat_f16, splat_top_byte, spread};
 use crate::formats::{Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 use crate::kernels::qdot::avx2::blocks_of_32::{q4_0, q4_1, q5_0, q5_1};
+
+/// Bytes in the order [`HALVES`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_halves(bytes: __m256i) -> __m256i {
+    // SAFETY: the array holds 32 bytes; the load takes any address.
+    _mm256_permutevar8x32_epi32(bytes, unsafe { _mm256_loadu_si256(HALVES.as_ptr().cast()) })
+}
 
 /// A block of 32 whose values come in registers.
 pub trait Values32: Block {

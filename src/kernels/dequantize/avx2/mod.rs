@@ -8,6 +8,7 @@ pub mod blocks_of_32;
 pub mod super_blocks;
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 use self::blocks_of_32::Values32;
 use self::super_blocks::Values256;
@@ -46,12 +47,14 @@ fn row_32<B: Values32>(row: &[u8], out: &mut [f32]) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_256<B: Values256>(row: &[u8], out: &mut [f32]) {
+    let order = halves_order();
     for (block, out) in B::slice(row).iter().zip(out.as_chunks_mut::<SUPER_BLOCK>().0) {
         // SAFETY: the features are enabled here.
-        let scales = unsafe { block.scales() };
-        for (g, out) in out.as_chunks_mut::<64>().0.iter_mut().enumerate() {
-            // SAFETY: as above; there are four chunks of 64.
-            store(unsafe { block.values(&scales, g) }, out.as_chunks_mut().0);
+        let unpacked = unsafe { block.unpack(order) };
+        let unpacked = black_box(&unpacked);
+        for (j, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            // SAFETY: as above; there are eight sub-blocks.
+            store(unsafe { B::values(unpacked, j) }, out.as_chunks_mut().0);
         }
     }
 }
@@ -96,7 +99,7 @@ fn bf16(row: &[u8], out: &mut [f32]) {
     // Added to a NaN it makes it quiet, as every conversion does, and it changes nothing else. The compiler,
     // which takes the addition for none, is not to see the number. To set the bit in integers takes 1.3 times
     // as long.
-    let minus_zero = _mm256_set1_ps(core::hint::black_box(-0.0));
+    let minus_zero = _mm256_set1_ps(black_box(-0.0));
     let (body, tail) = row.as_chunks::<16>();
     let (out_body, out_tail) = out.as_chunks_mut::<8>();
     for (bytes, out) in body.iter().zip(out_body) {
@@ -119,15 +122,20 @@ fn one_by_one<B: Block>(row: &[u8], out: &mut [f32]) {
 /// `2⁻²⁴`: what a byte at the top of a 32-bit lane counts too much.
 const TOP_BYTE: f32 = 1.0 / (1u32 << 24) as f32;
 
-/// Bytes in the order that [`spread`] takes: of each eight, the first four in the lower half of the
-/// register, the others in the upper half.
+/// The order of 32-bit lanes that [`spread`] takes: of each eight bytes, the first four in the lower half of
+/// the register, the others in the upper half.
+const HALVES: [i32; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+
+/// [`HALVES`], for `vpermd`; in a register, and hidden: of an order that it knows, the compiler makes two
+/// shuffles.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn in_halves(bytes: __m256i) -> __m256i {
-    _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7))
+pub fn halves_order() -> __m256i {
+    // SAFETY: the array holds 32 bytes; the load takes any address.
+    unsafe { _mm256_loadu_si256(black_box(&HALVES).as_ptr().cast()) }
 }
 
-/// Signed bytes in the order of [`in_halves`] as f32, times 2²⁴: those numbered `8 k` and on.
+/// Signed bytes in the order [`HALVES`] as f32, times 2²⁴: those numbered `8 k` and on.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn spread(quants: __m256i, k: usize) -> __m256 {

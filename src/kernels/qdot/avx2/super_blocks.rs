@@ -147,12 +147,11 @@ pub(in crate::kernels) fn scale_min_bytes(packed: &[u8; 12]) -> __m128i {
     // Bytes 0..4 are scales 0..4 and the top bits of scales 4..8; bytes 4..8 the same of the minimums;
     // bytes 8..12 hold the low four bits of scales 4..8, and of minimums 4..8.
     let (s, m, low) = (word(0), word(4), word(8));
-    _mm_setr_epi32(
-        (s & LOW_6) as i32,
-        ((low & LOW_4) | ((s >> 6) & TOP_2) << 4) as i32,
-        (m & LOW_6) as i32,
-        (((low >> 4) & LOW_4) | ((m >> 6) & TOP_2) << 4) as i32,
-    )
+    let scales = [s & LOW_6, (low & LOW_4) | ((s >> 6) & TOP_2) << 4];
+    let mins = [m & LOW_6, ((low >> 4) & LOW_4) | ((m >> 6) & TOP_2) << 4];
+    // Two integer registers of eight take three vector operations, four of four would take seven.
+    let eight = |[first, last]: [u32; 2]| (u64::from(first) | u64::from(last) << 32) as i64;
+    _mm_set_epi64x(eight(mins), eight(scales))
 }
 
 #[inline]
