@@ -28,7 +28,17 @@ pub fn assert_same(got: &[f32], want: &[f32], what: &dyn std::fmt::Display) {
     }
 }
 
-/// Runs a property with `times` generators; `QUINTILE_CASES` scales that, in percent.
+/// Share of the cases that are run, in percent: more for a long run, less where an emulator makes each slow.
+fn percent() -> u64 {
+    std::env::var("QUINTILE_CASES").map_or(100, |n| n.parse().expect("QUINTILE_CASES is a number"))
+}
+
+/// The stride of tests that run through all cases: 1, unless [`percent`] asks for fewer.
+pub fn stride() -> usize {
+    100usize.div_ceil(percent() as usize)
+}
+
+/// Runs a property with `times` generators, or the share of them that [`percent`] asks for.
 pub fn check(times: u64, property: fn(&mut Gen)) {
     #[derive(Clone, Debug)]
     struct Seed(u64);
@@ -45,9 +55,7 @@ pub fn check(times: u64, property: fn(&mut Gen)) {
         true
     }
     PROPERTY.set(Some(property));
-    let percent: u64 = std::env::var("QUINTILE_CASES")
-        .map_or(100, |n| n.parse().expect("QUINTILE_CASES is a number"));
-    let times = (times * percent / 100).max(1);
+    let times = (times * percent() / 100).max(1);
     QuickCheck::new().tests(times).quickcheck(run as fn(Seed) -> bool);
 }
 

@@ -66,7 +66,6 @@ impl Kernels {
 }
 
 /// Products that the contract calls exact: proven when this compiles.
-#[cfg(target_arch = "x86_64")]
 mod bounds {
     /// Significant bits of an f16.
     const F16: u32 = 11;

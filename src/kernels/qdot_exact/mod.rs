@@ -40,7 +40,7 @@ impl Kernels {
     /// use quintile::{formats::Format, isa::Isa, kernels::Kernels};
     ///
     /// let kernels = Kernels::new(Isa::detect());
-    /// let row: Vec<u8> = (0..176).map(|i| i * 7 % 64).collect();
+    /// let row: Vec<u8> = (0..176).map(|i: u32| (i * 7 % 64) as u8).collect();
     /// let x: Vec<f32> = (0..256).map(|i| (i as f32 * 0.1).sin()).collect();
     ///
     /// let mut w = [0.0; 256];
