@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod compare;
+mod limits;
 mod quantize;
 #[cfg(target_os = "linux")]
 mod writes;
@@ -18,7 +19,7 @@ const GEMMA3: &str = "tests/data/tiny/gemma3.gguf";
 /// A model whose greedy text varies.
 const LLAMA: &str = "tests/data/tiny/llama-linear.gguf";
 const PROMPT: &str = "the and in on";
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "inspect",
     "quantize",
@@ -28,6 +29,7 @@ const COMMANDS: [&str; 9] = [
     "perplexity",
     "bench",
     "isa",
+    "limits",
 ];
 
 /// What a finished command left.
