@@ -56,7 +56,7 @@ fn qdot_keeps_to_its_slices_and_registers() {
             for (kernels, side) in cases() {
                 let w = w.input(side, &weights);
                 let mut x = x.iter();
-                let x = columns.each_mut().map(|c| &*c.input(side, x.next().expect("four")));
+                let x = columns.each_mut().map(|c| c.input(side, x.next().expect("four")));
                 let label = format_args!("qdot of {blocks} {format}, {kernels:?}, {side:?}");
                 let got = call(label, || kernels.qdot(format, w, x[0]));
                 assert_eq!(got.to_bits(), want[0].to_bits(), "{label}");

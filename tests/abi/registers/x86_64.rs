@@ -3,6 +3,7 @@
 use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
+#[cfg(asm_x86_64)]
 use std::fmt;
 
 /// What the caller sets up, and what it finds after the call. Offsets are written out in the assembly.
@@ -81,6 +82,7 @@ pub unsafe fn call(f: extern "C" fn(*mut c_void), argument: *mut c_void) -> Vec<
 ///
 /// # Safety
 /// `f` takes these arguments.
+#[cfg(asm_x86_64)]
 pub unsafe fn call_assembly(label: fmt::Arguments<'_>, f: usize, arguments: [usize; 3]) -> f32 {
     // SAFETY: the caller's promise.
     let (seen, result) = super::with_label(label, || unsafe {
