@@ -38,6 +38,10 @@ STAGES = (
 EQUIVALENT = (
     ("q4_k_dot", "vpunpckhqdq xmm12, xmm12, xmm13", "after vphaddd of a register with itself, both halves are the same"),
     ("q4_k_dot", "vblendps    ymm4, ymm4, ymm5, 0xc1", "the next blend takes lanes 2, 3, 6 and 7 only"),
+    ("q4_k_dot", ".long 0x30303031", "the shuffle before has made these words zero"),
+    ("q4_k_dot", "sub         rsp, 193", "the stack pointer is rounded down to 32 bytes next"),
+    ("q4_k_dot", "jbe          20f", "four blocks one at a time, not together"),
+    ("dot_f32_avx2.S", "cmp         edx, 9", "eight elements by a mask of all lanes, not by a whole register"),
 )
 
 # Pairs that stand for each other in names of instructions and intrinsics.
@@ -75,6 +79,11 @@ OPPOSITES = (
     ("operation", "_or_", "_and_"),
     ("operation", "vpor ", "vpand "),
     ("operation", "vpmovzxbw ", "vpmovsxbw "),
+    # What only tests/abi can see.
+    ("convention", "vzeroupper", "nop"),
+    ("convention", "pop         rbp", "pop         rax"),
+    ("tail", "vmaskmovps  ymm8, ymm11, ", "vmovups     ymm8, "),
+    ("tail", "vmaskmovps  ymm9, ymm11, ", "vmovups     ymm9, "),
     ("bound", " < ", " <= "),
     ("bound", " > ", " >= "),
     ("bound", "jb ", "jbe "),

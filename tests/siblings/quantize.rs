@@ -1,7 +1,7 @@
-//! Quantisation of activations.
+//! Quantisation of activations and of weights.
 
-use quickcheck::Arbitrary;
-use quintile::formats::{ActBlock, ActScale};
+use quickcheck::{Arbitrary, Gen};
+use quintile::formats::{ActBlock, ActScale, Format};
 
 use crate::draw::*;
 
@@ -59,6 +59,36 @@ fn quants_lie_in_the_domain_and_sums_are_their_sums() {
                 for (sum, qs) in block.bsums.iter().zip(block.qs.chunks(16)) {
                     assert_eq!(i32::from(*sum), qs.iter().map(|&q| i32::from(q)).sum::<i32>());
                 }
+            }
+        }
+    });
+}
+
+/// A block's worth of weights: of one size, or of few different values, which give ties and empty ranges.
+fn weights(g: &mut Gen) -> Vec<f32> {
+    let size = 2f32.powi(i32::from(i8::arbitrary(g)) / 4);
+    let mut x = if u8::arbitrary(g) < 32 { any(g, 256) } else { tame(g, 256) };
+    if bool::arbitrary(g) {
+        let kinds = 1 + usize::arbitrary(g) % 4;
+        for i in kinds..x.len() {
+            x[i] = x[usize::arbitrary(g) % kinds];
+        }
+    }
+    x.iter().map(|x| x * size).collect()
+}
+
+#[test]
+fn quantize_weights_equals_scalar_for_every_format() {
+    check(10_000, |g| {
+        let x = weights(g);
+        for format in Format::ALL {
+            let bytes = format.row_bytes(x.len()).expect("whole blocks");
+            let mut want = vec![0; bytes];
+            SCALAR.quantize_weights(format, &x, &mut want);
+            for kernels in siblings() {
+                let mut got = vec![0xa5; bytes];
+                kernels.quantize_weights(format, &x, &mut got);
+                assert!(got == want, "{kernels:?} {format} of {x:?}");
             }
         }
     });
