@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod inspect;
 mod isa;
+mod limits;
 mod output;
 mod perplexity;
 mod quantize;
@@ -62,6 +63,8 @@ enum Command {
     Bench(bench::Args),
     /// Show what this CPU can do, and which kernels are chosen
     Isa(isa::Args),
+    /// Measure what this CPU can do at most: multiply-adds, loads, bandwidth of each cache
+    Limits(limits::Args),
 }
 
 /// Runs the command that the arguments name.
@@ -85,6 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Perplexity(args) => perplexity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Isa(args) => isa::run(&args),
+        Command::Limits(args) => limits::run(&args),
     };
     match result {
         Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,

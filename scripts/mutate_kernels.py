@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Changes one operation of a SIMD kernel at a time, and tells which changes no test notices.
+
+    scripts/mutate_kernels.py --list             every mutant, by number
+    scripts/mutate_kernels.py --sample 50        fifty of them, always the same
+    scripts/mutate_kernels.py --only q5_k        those whose file or line has that in it
+    scripts/mutate_kernels.py                    all: about half an hour
+
+A mutant changes a number (a shift count, a lane or an element, a mask, an offset, a tail's bound), a sign
+(addition for subtraction), a comparison, the order of the halves or elements of a register, or takes a
+neighbouring element of a table, in one place of a generic.rs or avx2 file or of an assembly file. Each is
+built in a copy of the tree and runs tests/siblings.rs, then, if nobody has noticed, tests/abi. A mutant is caught
+where a test fails, crashes or runs out of time; one that does not compile is none.
+
+Prints a table in Markdown. Exit code 1 if a mutant survived that EQUIVALENT does not explain.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNELS = ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "asm/*/*.S")
+STAGES = (
+    ("siblings", ["--no-default-features", "--test", "siblings"]),
+    ("abi", ["--no-default-features", "--features", "driver", "--test", "abi"]),
+)
+
+# Mutants that compute the same: a part of the file's name, a part of the mutated line, and why.
+EQUIVALENT = (
+    ("q4_k_dot", "vpunpckhqdq xmm12, xmm12, xmm13", "after vphaddd of a register with itself, both halves are the same"),
+    ("q4_k_dot", "vblendps    ymm4, ymm4, ymm5, 0xc1", "the next blend takes lanes 2, 3, 6 and 7 only"),
+    ("q4_k_dot", ".long 0x30303031", "the shuffle before has made these words zero"),
+    ("q4_k_dot", "sub         rsp, 193", "the stack pointer is rounded down to 32 bytes next"),
+    ("q4_k_dot", "Q4_K_SCALES 1, 12, 0, 0, 0, 1, 0", "of one block, only the lower half of the sums is used"),
+    ("dot/generic.rs", "17 => self", "no register of 16 lanes without a feature of pulp; any width may use the definition"),
+    ("dot/generic.rs", "<S, 5>", "no register of 16 lanes without a feature of pulp"),
+    ("dot/generic.rs", "9 => self", "any width may use the definition"),
+    ("dot/generic.rs", "5 => self", "any width may use the definition"),
+    ("super_blocks.rs", "($sums(w, [x]), x.d[1], acc)", "the scales of activations for super-blocks are all the same"),
+    ("super_blocks.rs", "let scales = _mm256_broadcastsi128_si256(_mm_cvtepi8_epi16(bytes));", "scales of six bits have no sign"),
+    ("qdot/generic.rs", "f16_value(w.d) * x.d[1]", "the scales of activations for super-blocks are all the same"),
+    ("quantize/avx2.rs", "_mm256_extract_epi32::<1>(sums)", "after two additions with itself, all of a half are the same"),
+    ("quantize/avx2.rs", "_mm256_extract_epi32::<5>(sums)", "after two additions with itself, all of a half are the same"),
+    ("q5_k_dot", "vpmovsxbw", "scales and minimums of six bits have no sign"),
+    ("dot/avx2.rs", "a.len().max(b.len())", "the lengths are the same"),
+    ("quantize_weights/avx2.rs", "_mm256_min_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
+    ("quantize_weights/avx2.rs", "_mm256_max_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
+    ("q4_k_dot", "jbe          20f", "four blocks one at a time, not together"),
+    ("dot_f32_avx2.S", "cmp         edx, 9", "eight elements by a mask of all lanes, not by a whole register"),
+)
+
+# Pairs that stand for each other in names of instructions and intrinsics.
+OPPOSITES = (
+    ("sign", "_add_", "_sub_"),
+    ("sign", "_sub_", "_add_"),
+    ("sign", "_hadd_", "_hsub_"),
+    ("sign", "add_f32s", "sub_f32s"),
+    ("sign", "sub_f32s", "add_f32s"),
+    ("sign", "vpaddd ", "vpsubd "),
+    ("sign", "vaddps ", "vsubps "),
+    ("sign", "vaddss ", "vsubss "),
+    ("sign", "vphaddd ", "vphsubd "),
+    ("sign", "_fmadd_", "_fnmadd_"),
+    ("sign", "_fnmadd_", "_fmadd_"),
+    ("sign", "vfmadd231", "vfnmadd231"),
+    ("sign", "vfnmadd231", "vfmadd231"),
+    ("sign", " + ", " - "),
+    ("sign", " - ", " + "),
+    ("lanes", "_movehl_", "_movelh_"),
+    ("lanes", "_movehdup_", "_moveldup_"),
+    ("lanes", "_unpackhi_", "_unpacklo_"),
+    ("lanes", "vmovhlps ", "vmovlhps "),
+    ("lanes", "vmovshdup ", "vmovsldup "),
+    ("lanes", "vpunpckhbw ", "vpunpcklbw "),
+    ("lanes", "vpunpckldq ", "vpunpckhdq "),
+    ("lanes", "vpunpcklqdq ", "vpunpckhqdq "),
+    ("shift", "_slli_", "_srli_"),
+    ("shift", "_srli_", "_slli_"),
+    ("shift", "vpsrlw ", "vpsllw "),
+    ("operation", "_sign_epi8", "_max_epi8"),
+    ("operation", "_max_epi32", "_min_epi32"),
+    ("operation", "_cvtepu8_", "_cvtepi8_"),
+    ("operation", "_cvtepi8_", "_cvtepu8_"),
+    ("operation", "_or_", "_and_"),
+    ("operation", "_xor_", "_or_"),
+    ("operation", "_andnot_", "_and_"),
+    ("operation", "_min_ps", "_max_ps"),
+    ("operation", "_max_ps", "_min_ps"),
+    ("operation", "_div_ps", "_mul_ps"),
+    ("order", "(other.0, self.0", "(self.0, other.0"),
+    ("bound", "_CMP_GT_OQ", "_CMP_GE_OQ"),
+    ("operation", "vpor ", "vpand "),
+    ("operation", "vpmovzxbw ", "vpmovsxbw "),
+    # What only tests/abi can see.
+    ("convention", "vzeroupper", "nop"),
+    ("convention", "pop         rbp", "pop         rax"),
+    ("tail", "vmaskmovps  ymm8, ymm11, ", "vmovups     ymm8, "),
+    ("tail", "vmaskmovps  ymm9, ymm11, ", "vmovups     ymm9, "),
+    ("bound", " < ", " <= "),
+    ("bound", " > ", " >= "),
+    ("bound", "jb ", "jbe "),
+    ("bound", "jae ", "ja "),
+    ("bound", "je ", "jne "),
+    ("bound", "saturating_sub(", "saturating_add("),
+    ("bound", ".min(", ".max("),
+)
+
+
+def code_lines(path, text):
+    """The lines that compute, with their numbers; without comments, attributes, imports and bounds."""
+    for number, line in enumerate(text.splitlines()):
+        code = line.split("//")[0].rstrip()
+        bare = code.strip()
+        skip = ("#", "use ", "pub use", ".macro", ".endm", ".irp", ".endr", ".rept", ".p2align", ".cfi", ".text")
+        if not bare or bare.startswith(skip) or "assert" in bare or bare.startswith(("impl", "trait")):
+            continue
+        if path.endswith(".rs") and re.match(r"(pub(\(\w+\))? )?(unsafe )?(fn|type|struct) ", bare):
+            continue
+        yield number, code
+
+
+def changed_number(text):
+    """Another number of the same kind, near it."""
+    digits = text.replace("_", "")
+    if digits[:2] in ("0x", "0b"):
+        value = int(digits, 0) ^ 1
+        width = len(digits) - 2
+        return f"0x{value:0{width}x}" if digits[1] == "x" else f"0b{value:0{width}b}"
+    # 129 selects the same as 128 in a table of bytes: nothing.
+    return "127" if digits == "128" else str(int(digits) + 1)
+
+
+def mutants_of_line(code):
+    """Pairs of what is changed, and the changed line."""
+    for kind, old, new in OPPOSITES:
+        for match in re.finditer(re.escape(old), code):
+            # Offsets of addresses are numbers: their signs are not changed.
+            if kind == "sign" and old in (" + ", " - ") and "[" in code[: match.start()].rsplit("]", 1)[-1]:
+                continue
+            yield kind, code[: match.start()] + new + code[match.end() :]
+    # A number stands alone, or behind a sign: names, types and registers hold none of these.
+    for match in re.finditer(r"(?<![\w.])(0x[0-9a-f_]+|0b[01_]+|\d+)(?:_?[uif]\d+)?(?![\w.]|\s*[:]$)", code):
+        number = match.group(1)
+        if re.search(r"(epi|f32s|lane|;\s*)$", code[: match.start()]) and "]" in code[match.end() :][:2]:
+            continue  # the length of an array type
+        label = re.match(r"\s*(j\w+\s+)?$", code[: match.start()]) and re.match(r"[fb:]", code[match.end() :])
+        if label:
+            continue
+        yield "number", code[: match.start(1)] + changed_number(number) + code[match.end(1) :]
+    # A list of lanes or bytes: its first two different elements change places.
+    listed = re.search(r"(?:setr_\w+\(|\.byte |\.long |^\s*)((?:\d+, ?){4,}\d+)", code)
+    if listed:
+        items = listed.group(1).replace(" ", "").split(",")
+        at = next((i for i in range(1, len(items)) if items[i] != items[0]), None)
+        if at:
+            items[0], items[at] = items[at], items[0]
+            yield "lanes", code[: listed.start(1)] + ", ".join(items) + code[listed.end(1) :]
+
+
+def all_mutants():
+    """Every mutant, in the order of files and lines: (file, line number, kind, before, after)."""
+    paths = sorted({p.relative_to(ROOT).as_posix() for pattern in KERNELS for p in ROOT.glob(pattern)})
+    for path in paths:
+        for number, code in code_lines(path, (ROOT / path).read_text()):
+            seen = {code}
+            for kind, after in mutants_of_line(code):
+                if after not in seen:
+                    seen.add(after)
+                    yield path, number, kind, code, after
+
+
+def sample(mutants, count):
+    """`count` of them that look random and are always the same, whatever is added elsewhere."""
+    digest = lambda m: hashlib.sha256("\0".join([m[0], m[3], m[4]]).encode()).digest()
+    chosen = set(map(id, sorted(mutants, key=digest)[:count]))
+    return [m for m in mutants if id(m) in chosen]
+
+
+def copy_tree(to):
+    """The files of the working tree that git knows or would take, except large data."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    names = {n for n in names if (ROOT / n).is_file() and not n.startswith(("tests/data/", "docs/", "fuzz/"))}
+    for stale in [p for p in to.rglob("*") if p.is_file() and p.relative_to(to).as_posix() not in names]:
+        stale.unlink()
+    for name in names - {""}:
+        data = (ROOT / name).read_bytes()
+        # What differs gets a new time, whatever time it had: cargo must see that a mutant of the last run is gone.
+        # What is the same keeps its time, and is not built again.
+        if not (to / name).is_file() or (to / name).read_bytes() != data:
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).write_bytes(data)
+            shutil.copymode(ROOT / name, to / name)
+
+
+class Tests:
+    """Builds and runs the tests in the copy."""
+
+    def __init__(self, tree, target, cases):
+        self.tree = tree
+        self.environment = os.environ | {
+            "CARGO_TARGET_DIR": str(target),
+            "CARGO_PROFILE_DEV_DEBUG": "0",
+            "CARGO_TERM_COLOR": "never",
+            "QUINTILE_CASES": str(cases),
+        }
+        self.limit = {name: 600.0 for name, _ in STAGES}
+
+    def cargo(self, arguments, limit):
+        """The exit code, or None where the time ran out; with the output."""
+        command = ["cargo", "test", "--quiet", "--locked", *arguments]
+        process = subprocess.Popen(
+            command, cwd=self.tree, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        try:
+            output, _ = process.communicate(timeout=limit)
+            return process.returncode, output
+        except subprocess.TimeoutExpired:
+            # The group that was started for it: cargo and the test.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return None, ""
+
+    def stage(self, name, arguments):
+        """`passes`, `no mutant`, or how it was caught."""
+        code, output = self.cargo([*arguments, "--no-run"], 900)
+        if code != 0:
+            return "no mutant", output
+        code, output = self.cargo(arguments, self.limit[name])
+        if code == 0:
+            return "passes", output
+        if code is None:
+            return f"caught: {name} hangs", output
+        failed = re.findall(r"^    ([\w:]+)$", output, re.M)
+        crashed = re.search(r"SIG\w+", output)
+        count = len(set(failed))
+        how = f"{count} failed" if failed else crashed.group() if crashed else "failed"
+        return f"caught: {name} {how}", output
+
+    def baseline(self):
+        """Everything passes unchanged; a mutant gets ten times as long."""
+        for name, arguments in STAGES:
+            self.cargo([*arguments, "--no-run"], 1800)
+            start = time.monotonic()
+            result, output = self.stage(name, arguments)
+            if result != "passes":
+                sys.exit(f"the tests do not pass unchanged:\n{output}")
+            self.limit[name] = 20 + 10 * (time.monotonic() - start)
+
+    def judge(self):
+        for name, arguments in STAGES:
+            result, _ = self.stage(name, arguments)
+            if result != "passes":
+                return result
+        return "SURVIVED"
+
+
+def explain(path, after):
+    return next((why for file, part, why in EQUIVALENT if file in path and part in after), None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants, always the same")
+    parser.add_argument("--only", metavar="TEXT", help="only mutants with this in the file's name or the line")
+    parser.add_argument("--list", action="store_true", help="print the mutants and do nothing")
+    parser.add_argument("--cases", type=int, default=5, metavar="PERCENT", help="QUINTILE_CASES (default 5)")
+    parser.add_argument("--work", type=Path, default=ROOT / "target/mutants", metavar="FOLDER",
+                        help="where the copy and what is built of it go")
+    options = parser.parse_args()
+
+    mutants = list(all_mutants())
+    if options.only:
+        mutants = [m for m in mutants if options.only in m[0] or options.only in m[3]]
+    if options.sample is not None:
+        mutants = sample(mutants, options.sample)
+    if options.list:
+        for path, number, kind, before, after in mutants:
+            print(f"{path}:{number + 1}: {kind}: {before.strip()}  ->  {after.strip()}")
+        print(f"{len(mutants)} mutants")
+        return
+    if not mutants:
+        sys.exit("no mutant has that")
+
+    tree = options.work / "tree"
+    copy_tree(tree)
+    tests = Tests(tree, options.work / "target", options.cases)
+    tests.baseline()
+    print("| place | change | mutant | result |\n|---|---|---|---|", flush=True)
+    results = Counter()
+    for path, number, kind, _, after in mutants:
+        file = tree / path
+        original = file.read_text()
+        lines = original.splitlines()
+        lines[number] = after
+        file.write_text("\n".join(lines) + "\n")
+        result = tests.judge()
+        file.write_text(original)
+        if result == "SURVIVED" and (why := explain(path, after)):
+            result = f"equivalent: {why}"
+        results[result.split(":")[0]] += 1
+        shown = after.strip().replace("|", "\\|")
+        print(f"| {path}:{number + 1} | {kind} | `{shown}` | {result} |", flush=True)
+    print("\n" + ", ".join(f"{count} {name}" for name, count in sorted(results.items())))
+    sys.exit(1 if results["SURVIVED"] else 0)
+
+
+if __name__ == "__main__":
+    main()

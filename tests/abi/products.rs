@@ -1,0 +1,69 @@
+//! The products: dots, chains and quantised rows.
+
+use quintile::formats::{ActBlock, Format};
+
+use crate::guard::Buffer;
+use crate::registers::call;
+use crate::{SCALAR, activations, bits_of, cases, lengths, row, values};
+
+#[test]
+fn dot_f32_keeps_to_its_slices_and_registers() {
+    let (mut a, mut b) = (Buffer::new(1000), Buffer::new(1000));
+    for n in lengths() {
+        let (x, y) = (values(n, 1), values(n, 2));
+        let want = SCALAR.dot_f32(&x, &y);
+        for (kernels, side) in cases() {
+            let (a, b) = (a.input(side, &x), b.input(side, &y));
+            let label = format_args!("dot_f32 of {n}, {kernels:?}, {side:?}");
+            let got = call(label, || kernels.dot_f32(a, b));
+            assert_eq!(got.to_bits(), want.to_bits(), "{label}");
+        }
+    }
+}
+
+#[test]
+fn chain_keeps_to_its_slices_and_registers() {
+    let (mut w, mut x, mut out) = (Buffer::new(20 * 70 * 4), Buffer::new(70), Buffer::new(20));
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        for (k, rows) in (0..=33).chain([63, 64, 65]).flat_map(|k| (0..=17).map(move |r| (k, r))) {
+            let (weights, vector) = (row(format, k * rows), values(k, 2));
+            let mut want = vec![0.0; rows];
+            SCALAR.chain(format, &weights, &vector, &mut want);
+            for (kernels, side) in cases() {
+                let (w, x) = (w.input(side, &weights), x.input(side, &vector));
+                let place = out.output(side, &vec![9.0; rows]);
+                let label = format_args!("chain of {rows} x {k} {format}, {kernels:?}, {side:?}");
+                call(label, || kernels.chain(format, w, x, place));
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn qdot_keeps_to_its_slices_and_registers() {
+    let mut w = Buffer::new(9 * 320);
+    let mut columns: [Buffer<ActBlock>; 4] = std::array::from_fn(|_| Buffer::new(9));
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        // Three super-blocks of blocks of 32; nine super-blocks: twice the four that share a loop, and one.
+        let most = if format.block_len() == 32 { 24 } else { 9 };
+        for blocks in 0..=most {
+            let k = blocks * format.block_len();
+            let scale = format.activation().expect("quantised");
+            let (weights, seeds) = (row(format, blocks), [3, 4, 5, 6]);
+            let x = seeds.map(|seed| activations(scale, k, seed));
+            let want = x.each_ref().map(|x| SCALAR.qdot(format, &weights, x));
+            for (kernels, side) in cases() {
+                let w = w.input(side, &weights);
+                let mut x = x.iter();
+                let x = columns.each_mut().map(|c| c.input(side, x.next().expect("four")));
+                let label = format_args!("qdot of {blocks} {format}, {kernels:?}, {side:?}");
+                let got = call(label, || kernels.qdot(format, w, x[0]));
+                assert_eq!(got.to_bits(), want[0].to_bits(), "{label}");
+                let label = format_args!("qdot4 of {blocks} {format}, {kernels:?}, {side:?}");
+                let got = call(label, || kernels.qdot4(format, w, x));
+                assert_eq!(bits_of(&got), bits_of(&want), "{label}");
+            }
+        }
+    }
+}

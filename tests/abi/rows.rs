@@ -1,0 +1,150 @@
+//! What turns rows into rows: quantisation, the elementwise operations, attention.
+
+use half::f16;
+use quintile::formats::{ActBlock, ActScale, Format};
+use quintile::kernels::Kernels;
+use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, KEY_LANES, Softmax, TILE};
+use quintile::kernels::elementwise::RopePairs;
+
+use crate::guard::{Buffer, Plain};
+use crate::registers::call;
+use crate::{SCALAR, bits_of, cases, lengths, values};
+
+#[test]
+fn quantize_keeps_to_its_slices_and_registers() {
+    let (mut x, mut out) = (Buffer::new(1000), Buffer::new(4));
+    for scale in [ActScale::Per32, ActScale::Per256] {
+        for n in lengths().chain(193..=3 * 256) {
+            let from = values(n, 1);
+            let mut want = vec![ActBlock::ZERO; ActBlock::count(n)];
+            SCALAR.quantize(scale, &from, &mut want);
+            for (kernels, side) in cases() {
+                let x = x.input(side, &from);
+                let place = out.output(side, &vec![ActBlock::ZERO; want.len()]);
+                let label = format_args!("quantize {n} {scale:?}, {kernels:?}, {side:?}");
+                call(label, || kernels.quantize(scale, x, place));
+                assert_eq!(out.written(), want, "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantize_weights_keeps_to_its_slices_and_registers() {
+    let (mut x, mut out) = (Buffer::new(24 * 256), Buffer::new(24 * 256 * 4));
+    for format in Format::ALL {
+        // Every count up to a group of eight sub-blocks, and three of the groups.
+        let counts = if format.block_len() == 256 { 0..=3 } else { 0..=24 };
+        for blocks in counts {
+            let from = values(blocks * format.block_len(), 1);
+            let mut want = vec![0; blocks * format.block_bytes()];
+            SCALAR.quantize_weights(format, &from, &mut want);
+            for (kernels, side) in cases() {
+                let x = x.input(side, &from);
+                let place = out.output(side, &vec![9; want.len()]);
+                let label =
+                    format_args!("quantize_weights {blocks} {format}, {kernels:?}, {side:?}");
+                call(label, || kernels.quantize_weights(format, x, place));
+                assert_eq!(out.written(), want, "{label}");
+            }
+        }
+    }
+}
+
+/// An operation on `x` in place, with `y` beside it; what it returns.
+type InPlace = fn(&Kernels, x: &mut [f32], y: &[f32]) -> [f32; 2];
+
+const IN_PLACE: [(&str, InPlace); 9] = [
+    ("silu_mul", |k, x, y| (k.silu_mul(x, y), [0.0; 2]).1),
+    ("gelu_mul", |k, x, y| (k.gelu_mul(x, y), [0.0; 2]).1),
+    ("exp", |k, x, _| (k.exp(x), [0.0; 2]).1),
+    ("add", |k, x, y| (k.add(x, y), [0.0; 2]).1),
+    ("softmax", |k, x, _| (k.softmax(x), [0.0; 2]).1),
+    ("exp_sum", |k, x, _| k.exp_sum(x).into()),
+    ("rope of neighbours", |k, x, y| {
+        (k.rope(RopePairs::Neighbours, x, y.as_chunks().0), [0.0; 2]).1
+    }),
+    ("rope of halves", |k, x, y| (k.rope(RopePairs::Halves, x, y.as_chunks().0), [0.0; 2]).1),
+    ("merge_chunks", |k, x, y| {
+        let mut state = Softmax { max: 0.5, sum: 3.0 };
+        k.merge_chunks(&mut state, x, Softmax { max: 0.25, sum: 2.0 }, y);
+        [state.max, state.sum]
+    }),
+];
+
+#[test]
+fn operations_in_place_keep_to_their_slices_and_registers() {
+    let (mut x, mut y) = (Buffer::new(1000), Buffer::new(1000));
+    for (name, operation) in IN_PLACE {
+        for n in lengths() {
+            let (from, beside) = (values(n, 1), values(n, 2));
+            let mut want = from.clone();
+            let returned = operation(&SCALAR, &mut want, &beside);
+            for (kernels, side) in cases() {
+                let (place, y) = (x.output(side, &from), y.input(side, &beside));
+                let label = format_args!("{name} of {n}, {kernels:?}, {side:?}");
+                let got = call(label, || operation(&kernels, place, y));
+                assert_eq!(bits_of(&got), bits_of(&returned), "{label}");
+                assert_eq!(bits_of(x.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rms_norm_keeps_to_its_slices_and_registers() {
+    let (mut x, mut w, mut out) = (Buffer::new(1000), Buffer::new(1000), Buffer::new(1000));
+    for n in lengths() {
+        let (from, weights) = (values(n, 1), values(n, 2));
+        let mut want = vec![0.0; n];
+        SCALAR.rms_norm(&from, &weights, 1e-5, &mut want);
+        for (kernels, side) in cases() {
+            let (x, w) = (x.input(side, &from), w.input(side, &weights));
+            let place = out.output(side, &vec![9.0; n]);
+            let label = format_args!("rms_norm of {n}, {kernels:?}, {side:?}");
+            call(label, || kernels.rms_norm(x, w, 1e-5, place));
+            assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+        }
+    }
+}
+
+/// The cache holds exactly what the contract asks for: keys in whole groups, values up to the last visible one.
+fn attend_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f32) -> E) {
+    const DIMS: [usize; 8] = [1, 3, 7, 8, 20, 32, 64, 80];
+    let most = (2 * TILE + KEY_LANES) * 80;
+    let (mut keys, mut cached) = (Buffer::new(most), Buffer::new(most));
+    let (mut q, mut out) = (Buffer::new(80), Buffer::new(80));
+    let ends = [1, 2, 15, 16, 17, 63, 64, 65, 79, 127, 128, 129];
+    let ranges = ends.iter().flat_map(|&end| [0, 1, end / 2, end - 1].map(|start| start..end));
+    for visible in ranges.filter(|visible| !visible.is_empty() && visible.end <= CHUNK) {
+        for head_dim in DIMS {
+            let elements = |n, seed| values(n, seed).into_iter().map(convert).collect::<Vec<E>>();
+            let key_data = elements(visible.end.next_multiple_of(KEY_LANES) * head_dim, 1);
+            let value_data = elements(visible.end * head_dim, 2);
+            let query = values(head_dim, 3);
+            let run = |kernels: &Kernels, q: &[f32], keys: &[E], values: &[E], out: &mut [f32]| {
+                let state = kernels.attend(q, HeadCache { keys, values }, visible.clone(), out);
+                [state.max, state.sum]
+            };
+            let mut want = vec![0.0; head_dim];
+            let state = run(&SCALAR, &query, &key_data, &value_data, &mut want);
+            for (kernels, side) in cases() {
+                let keys = keys.input(side, &key_data);
+                let cached = cached.input(side, &value_data);
+                let q = q.input(side, &query);
+                let place = out.output(side, &vec![9.0; head_dim]);
+                let label =
+                    format_args!("attend {name} {visible:?} x {head_dim}, {kernels:?}, {side:?}");
+                let got = call(label, || run(&kernels, q, keys, cached, place));
+                assert_eq!(bits_of(&got), bits_of(&state), "{label}");
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attend_keeps_to_its_slices_and_registers() {
+    attend_keeps_to_its_slices::<f32>("f32", |x| x);
+    attend_keeps_to_its_slices::<f16>("f16", f16::from_f32);
+}

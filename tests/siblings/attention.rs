@@ -1,0 +1,79 @@
+//! Attention.
+
+use half::f16;
+use quickcheck::{Arbitrary, Gen};
+use quintile::kernels::Kernels;
+use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, KEY_LANES, Softmax, TILE};
+
+use crate::draw::*;
+
+fn attention_equals_scalar<E: CacheElement>(g: &mut Gen, convert: fn(f32) -> E) {
+    let head_dim = [8, 20, 32, 64, 80, 128][usize::arbitrary(g) % 6];
+    let start = usize::arbitrary(g) % CHUNK;
+    let end = (start + 1 + usize::arbitrary(g) % (2 * TILE)).min(CHUNK);
+    let room = end.next_multiple_of(KEY_LANES) * head_dim;
+    // Keys that are not visible are garbage, and must not matter.
+    let mut draw = |n| -> Vec<E> { any(g, n).into_iter().map(convert).collect() };
+    let (mut keys, mut values) = (draw(room), draw(room));
+    for p in start..end {
+        for d in 0..head_dim {
+            let x = Tame::arbitrary(g).0;
+            keys[(p / KEY_LANES * head_dim + d) * KEY_LANES + p % KEY_LANES] = convert(x);
+            values[p * head_dim + d] = convert(Tame::arbitrary(g).0);
+        }
+    }
+    let q = tame(g, head_dim);
+    let cache = HeadCache { keys: &keys, values: &values };
+    let run = |k: &Kernels| {
+        let mut out = vec![0.0; head_dim];
+        let mut state = k.attend(&q, cache, start..end, &mut out);
+        let next = Softmax { max: 0.25, sum: 3.0 };
+        k.merge_chunks(&mut state, &mut out, next, &q);
+        out.extend([state.max, state.sum]);
+        out
+    };
+    let want = run(&SCALAR);
+    assert!(want.iter().all(|x| !x.is_nan()));
+    for kernels in siblings() {
+        assert!(all_same(&run(&kernels), &want), "{kernels:?} {start}..{end}, head of {head_dim}");
+    }
+}
+
+#[test]
+fn attention_siblings_equal_scalar_and_ignore_invisible_keys() {
+    check(10_000, |g| attention_equals_scalar::<f32>(g, |x| x));
+    check(10_000, |g| attention_equals_scalar::<f16>(g, f16::from_f32));
+}
+
+#[test]
+fn attention_agrees_with_softmax_in_f64() {
+    let mut g = Gen::from_size_and_seed(64, 3);
+    let (head_dim, n) = (16, 300);
+    let q = tame(&mut g, head_dim);
+    let (keys, values) = (tame(&mut g, n * head_dim), tame(&mut g, n * head_dim));
+    let mut interleaved = vec![0.0; n.next_multiple_of(KEY_LANES) * head_dim];
+    for p in 0..n {
+        for d in 0..head_dim {
+            interleaved[(p / KEY_LANES * head_dim + d) * KEY_LANES + p % KEY_LANES] =
+                keys[p * head_dim + d];
+        }
+    }
+    let mut out = vec![0.0; head_dim];
+    let cache = HeadCache { keys: &interleaved, values: &values };
+    let state = SCALAR.attend(&q, cache, 5..n, &mut out);
+    let e: Vec<f64> = (5..n)
+        .map(|p| {
+            (0..head_dim)
+                .map(|d| f64::from(q[d]) * f64::from(keys[p * head_dim + d]))
+                .sum::<f64>()
+                .exp()
+        })
+        .collect();
+    let total: f64 = e.iter().sum();
+    for d in 0..head_dim {
+        let truth: f64 =
+            (5..n).map(|p| e[p - 5] / total * f64::from(values[p * head_dim + d])).sum();
+        let got = f64::from(out[d]) / f64::from(state.sum);
+        assert!((got - truth).abs() < 1e-5, "{got} {truth}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Dots of quantised rows.
+
+use quickcheck::{Arbitrary, Gen};
+use quintile::formats::{ActBlock, ActScale, Format};
+
+use crate::draw::*;
+
+/// Activations at the corners of the domain as well as inside it.
+fn activations(g: &mut Gen, scale: ActScale, k: usize) -> Vec<ActBlock> {
+    let x: Vec<f32> = match u8::arbitrary(g) % 4 {
+        0 => (0..k).map(|_| if bool::arbitrary(g) { 1.0 } else { -1.0 }).collect(),
+        1 => vec![-1.0; k],
+        2 => any(g, k),
+        _ => tame(g, k),
+    };
+    let mut out = vec![ActBlock::ZERO; ActBlock::count(k)];
+    SCALAR.quantize(scale, &x, &mut out);
+    out
+}
+
+#[test]
+fn qdot_equals_scalar_for_every_format_on_any_bytes() {
+    check(10_000, |g| {
+        for format in quantised_formats() {
+            let blocks = usize::arbitrary(g) % 20 * 32 / format.block_len().min(64);
+            let k = blocks * format.block_len();
+            // The row starts at any address.
+            let offset = usize::arbitrary(g) % 64;
+            let mut bytes = vec![0; offset];
+            bytes.extend(quantised_row(g, format, blocks));
+            if u8::arbitrary(g) < 16 {
+                let extreme = if bool::arbitrary(g) { 0xff } else { 0x80 };
+                let scale = scale_offsets(format);
+                for block in bytes[offset..].chunks_mut(format.block_bytes()) {
+                    let start = if scale.first() == Some(&0) { scale.len() * 2 } else { 0 };
+                    let end = scale.first().filter(|&&s| s > 0).copied().unwrap_or(block.len());
+                    if format != Format::Q8K {
+                        block[start..end].fill(extreme);
+                    }
+                }
+            }
+            let row = &bytes[offset..];
+            let act = format.activation().expect("a quantised format");
+            let x: [Vec<ActBlock>; 4] = std::array::from_fn(|_| activations(g, act, k));
+            let want = x.each_ref().map(|x| SCALAR.qdot(format, row, x));
+            for kernels in siblings() {
+                let one = x.each_ref().map(|x| kernels.qdot(format, row, x));
+                let four = kernels.qdot4(format, row, x.each_ref().map(|x| &x[..]));
+                assert!(all_same(&one, &want), "{kernels:?} {format} x1: {one:?}, not {want:?}");
+                assert!(all_same(&four, &want), "{kernels:?} {format} x4: {four:?}, not {want:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn qdot_agrees_with_the_dequantised_row_in_f64() {
+    check(10_000, |g| {
+        for format in quantised_formats() {
+            let blocks = 1 + usize::arbitrary(g) % 9;
+            let k = blocks * format.block_len();
+            let row = quantised_row(g, format, blocks);
+            let mut w = vec![0.0; k];
+            format.dequantize(&row, &mut w);
+            if w.iter().any(|w| !w.is_finite() || w.abs() > 1e4) {
+                continue;
+            }
+            let act = format.activation().expect("a quantised format");
+            let mut x = vec![ActBlock::ZERO; ActBlock::count(k)];
+            SCALAR.quantize(act, &tame(g, k), &mut x);
+            let products: Vec<f64> = (0..k)
+                .map(|i| {
+                    let x = &x[i / 256];
+                    f64::from(w[i]) * f64::from(x.d[i % 256 / 32]) * f64::from(x.qs[i % 256])
+                })
+                .collect();
+            let truth: f64 = products.iter().sum();
+            // Minimums cancel against quants: the bound takes the size of what is added, not of the sum.
+            let size: f64 = products.iter().map(|p| p.abs()).sum::<f64>() * 8.0 + 1e-3;
+            let got = f64::from(SCALAR.qdot(format, &row, &x));
+            assert!((got - truth).abs() <= size * 1e-5, "{format}: {got:e}, not {truth:e}");
+        }
+    });
+}
