@@ -9,7 +9,7 @@
 A mutant changes a number (a shift count, a lane or an element, a mask, an offset, a tail's bound), a sign
 (addition for subtraction), a comparison, the order of the halves or elements of a register, or takes a
 neighbouring element of a table, in one place of a generic.rs or avx2 file or of an assembly file. Each is
-built in a copy of the tree and runs tests/siblings.rs, then, if nobody has noticed, tests/abi. A mutant is caught
+built in a copy of the tree and runs tests/siblings, then, if nobody has noticed, tests/abi. A mutant is caught
 where a test fails, crashes or runs out of time; one that does not compile is none.
 
 Prints a table in Markdown. Exit code 1 if a mutant survived that EQUIVALENT does not explain.

@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 export QUINTILE_CASES=${QUINTILE_CASES:-1}
 export QUINTILE_UNDER_VALGRIND=1 # its fused multiply-add loses the sign of zero
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --error-exitcode=1 --leak-check=no --quiet"
-cargo test --no-default-features --features driver --test siblings
+cargo test --no-default-features --features driver --test siblings --test rows
 cargo test --no-default-features --features driver --test forward forgets
