@@ -33,6 +33,8 @@ unsafe impl Plain for f32 {}
 // SAFETY: as above.
 unsafe impl Plain for half::f16 {}
 // SAFETY: as above.
+unsafe impl Plain for half::bf16 {}
+// SAFETY: as above.
 unsafe impl Plain for [f32; 2] {}
 // SAFETY: as above.
 unsafe impl Plain for quintile::formats::ActBlock {}

@@ -1,5 +1,6 @@
 //! The products: dots, chains and quantised rows.
 
+use half::{bf16, f16};
 use quintile::formats::{ActBlock, Format};
 
 use crate::guard::Buffer;
@@ -17,6 +18,42 @@ fn dot_f32_keeps_to_its_slices_and_registers() {
             let label = format_args!("dot_f32 of {n}, {kernels:?}, {side:?}");
             let got = call(label, || kernels.dot_f32(a, b));
             assert_eq!(got.to_bits(), want.to_bits(), "{label}");
+        }
+    }
+}
+
+#[test]
+fn dots_of_halves_keep_to_their_slices_and_registers() {
+    let (mut a, mut h, mut b) = (Buffer::new(1000), Buffer::new(1000), Buffer::new(1000));
+    for n in lengths() {
+        let (wide, y) = (values(n, 1), values(n, 2));
+        let x: Vec<f16> = wide.iter().map(|&x| f16::from_f32(x)).collect();
+        let brain: Vec<bf16> = wide.iter().map(|&x| bf16::from_f32(x)).collect();
+        let want = [SCALAR.dot_f16(&x, &y), SCALAR.dot_bf16(&brain, &y)];
+        for (kernels, side) in cases() {
+            let (a, h, b) = (a.input(side, &x), h.input(side, &brain), b.input(side, &y));
+            let label = format_args!("dots of halves, {n}, {kernels:?}, {side:?}");
+            let f16s = call(label, || kernels.dot_f16(a, b));
+            let bf16s = call(label, || kernels.dot_bf16(h, b));
+            assert_eq!(bits_of(&[f16s, bf16s]), bits_of(&want), "{label}");
+        }
+    }
+}
+
+#[test]
+fn qdot_exact_keeps_to_its_slices_and_registers() {
+    let (mut w, mut x) = (Buffer::new(9 * 320), Buffer::new(9 * 256));
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        let most = if format.block_len() == 32 { 24 } else { 5 };
+        for blocks in 0..=most {
+            let (weights, vector) = (row(format, blocks), values(blocks * format.block_len(), 2));
+            let want = SCALAR.qdot_exact(format, &weights, &vector);
+            for (kernels, side) in cases() {
+                let (w, x) = (w.input(side, &weights), x.input(side, &vector));
+                let label = format_args!("qdot_exact of {blocks} {format}, {kernels:?}, {side:?}");
+                let got = call(label, || kernels.qdot_exact(format, w, x));
+                assert_eq!(got.to_bits(), want.to_bits(), "{label}");
+            }
         }
     }
 }

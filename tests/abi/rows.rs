@@ -8,7 +8,7 @@ use quintile::kernels::elementwise::RopePairs;
 
 use crate::guard::{Buffer, Plain};
 use crate::registers::call;
-use crate::{SCALAR, bits_of, cases, lengths, values};
+use crate::{SCALAR, bits_of, cases, lengths, row, values};
 
 #[test]
 fn quantize_keeps_to_its_slices_and_registers() {
@@ -46,6 +46,31 @@ fn quantize_weights_keeps_to_its_slices_and_registers() {
                     format_args!("quantize_weights {blocks} {format}, {kernels:?}, {side:?}");
                 call(label, || kernels.quantize_weights(format, x, place));
                 assert_eq!(out.written(), want, "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dequantize_keeps_to_its_slices_and_registers() {
+    let (mut w, mut out) = (Buffer::new(3 * 320), Buffer::new(3 * 256));
+    for format in Format::ALL {
+        // Every tail of the formats whose blocks are single values or 32 of them.
+        let counts = match format.block_len() {
+            1 => 0..=130,
+            32 => 0..=9,
+            _ => 0..=3,
+        };
+        for blocks in counts {
+            let from = row(format, blocks);
+            let mut want = vec![0.0; blocks * format.block_len()];
+            SCALAR.dequantize(format, &from, &mut want);
+            for (kernels, side) in cases() {
+                let w = w.input(side, &from);
+                let place = out.output(side, &vec![9.0; want.len()]);
+                let label = format_args!("dequantize {blocks} {format}, {kernels:?}, {side:?}");
+                call(label, || kernels.dequantize(format, w, place));
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
             }
         }
     }

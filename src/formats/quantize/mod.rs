@@ -32,7 +32,9 @@ mod lanes;
 mod super_blocks;
 mod symmetric;
 
-pub(crate) use lanes::{LANES, Lanes, Portable};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lanes::LANES;
+pub(crate) use lanes::{Lanes, Portable};
 
 use half::bf16;
 
