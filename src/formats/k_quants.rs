@@ -309,6 +309,40 @@ pub const fn scale_min_k4(scales: &[u8; 12], j: usize) -> (u8, u8) {
     }
 }
 
+/// The eight scales of Q4_K and Q5_K, then the eight minimums, a byte each: [`scale_min_k4`] for all `j`.
+#[inline(always)]
+pub(crate) fn scale_min_words(packed: &[u8; 12]) -> [u64; 2] {
+    const LOW_6: u32 = 0x3f3f_3f3f;
+    const LOW_4: u32 = 0x0f0f_0f0f;
+    const TOP_2: u32 = 0x0303_0303;
+    // Bytes 0..4 are scales 0..4 and the top bits of scales 4..8; bytes 4..8 the same of the minimums;
+    // bytes 8..12 hold the low four bits of scales 4..8, and of minimums 4..8.
+    let [s, m, low] = words(packed);
+    let scales = [s & LOW_6, (low & LOW_4) | ((s >> 6) & TOP_2) << 4];
+    let mins = [m & LOW_6, ((low >> 4) & LOW_4) | ((m >> 6) & TOP_2) << 4];
+    [scales, mins].map(|[first, last]| u64::from(first) | u64::from(last) << 32)
+}
+
+/// The sixteen scales of Q3_K, a byte each, stored plus 32.
+#[inline(always)]
+pub(crate) fn q3_k_scale_words(packed: &[u8; 12]) -> [u32; 4] {
+    const LOW_4: u32 = 0x0f0f_0f0f;
+    const LOW_2: u32 = 0x0303_0303;
+    // Low nibbles of the first eight bytes, then high ones; the last four bytes hold two bits for each.
+    let [a, b, top] = words(packed);
+    [
+        a & LOW_4 | (top & LOW_2) << 4,
+        b & LOW_4 | (top >> 2 & LOW_2) << 4,
+        a >> 4 & LOW_4 | (top >> 4 & LOW_2) << 4,
+        b >> 4 & LOW_4 | (top >> 6 & LOW_2) << 4,
+    ]
+}
+
+#[inline(always)]
+fn words(packed: &[u8; 12]) -> [u32; 3] {
+    core::array::from_fn(|i| u32::from_le_bytes(packed.as_chunks().0[i]))
+}
+
 /// 256 two-bit fields: `128 h + 32 b + l` is bits `2b` and `2b + 1` of byte `32 h + l`.
 #[inline(always)]
 fn two_bits(bytes: &[u8; 64]) -> [u8; 256] {

@@ -20,6 +20,8 @@ pub use k_quants::{
     BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K, Integers256, SuperBlock,
     scale_min_k4,
 };
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use k_quants::{q3_k_scale_words, scale_min_words};
 pub use legacy::{Block32, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, Integers32};
 
 /// Values in a super-block of the K formats, and in an [`ActBlock`].

@@ -25,12 +25,20 @@ pub enum Level {
     Avx2Asm,
     /// aarch64: Advanced SIMD is its baseline.
     Neon,
+    /// As [`Level::Neon`], with the dot products of bytes that ARMv8.4 has, and most CPUs since 2018.
+    NeonDotprod,
 }
 
 impl Level {
     /// Every level, slowest first within an architecture.
-    pub const ALL: [Level; 5] =
-        [Level::Scalar, Level::Generic, Level::Avx2, Level::Avx2Asm, Level::Neon];
+    pub const ALL: [Level; 6] = [
+        Level::Scalar,
+        Level::Generic,
+        Level::Avx2,
+        Level::Avx2Asm,
+        Level::Neon,
+        Level::NeonDotprod,
+    ];
 
     /// The name that the command line takes.
     pub const fn name(self) -> &'static str {
@@ -40,6 +48,7 @@ impl Level {
             Level::Avx2 => "avx2",
             Level::Avx2Asm => "avx2-asm",
             Level::Neon => "neon",
+            Level::NeonDotprod => "neon-dotprod",
         }
     }
 
@@ -50,6 +59,7 @@ impl Level {
             Level::Avx2 => "x86-64 with AVX2, FMA and F16C",
             Level::Avx2Asm => "x86-64 with AVX2, FMA and F16C, assembled in",
             Level::Neon => "aarch64",
+            Level::NeonDotprod => "aarch64 with dotprod",
         }
     }
 
@@ -59,6 +69,7 @@ impl Level {
             Level::Avx2 => Features::get().avx2_level(),
             Level::Avx2Asm => cfg!(asm_x86_64) && Features::get().avx2_level(),
             Level::Neon => cfg!(target_arch = "aarch64"),
+            Level::NeonDotprod => cfg!(target_arch = "aarch64") && Features::get().dotprod,
         }
     }
 }
@@ -87,7 +98,7 @@ impl Isa {
 
     /// The fastest level that this CPU supports.
     pub fn detect() -> Isa {
-        for level in [Level::Avx2Asm, Level::Avx2, Level::Neon] {
+        for level in [Level::Avx2Asm, Level::Avx2, Level::NeonDotprod, Level::Neon] {
             if level.is_supported() {
                 return Isa(level);
             }

@@ -61,3 +61,23 @@ impl Arith for Fast {
         }
     }
 }
+
+/// Scalars of Advanced SIMD, which every aarch64 CPU has.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Fast;
+
+#[cfg(target_arch = "aarch64")]
+impl Arith for Fast {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        use core::arch::aarch64::{vdup_n_f32, vfma_f32, vget_lane_f32};
+        // SAFETY: aarch64 has Advanced SIMD.
+        unsafe { vget_lane_f32::<0>(vfma_f32(vdup_n_f32(c), vdup_n_f32(a), vdup_n_f32(b))) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: [u16; 8]) -> [f32; 8] {
+        Exact::widen(bits)
+    }
+}

@@ -87,14 +87,13 @@ impl Kernels {
         };
         match isa.level() {
             Level::Scalar => scalar,
-            // pulp's registers are NEON's on aarch64.
-            Level::Generic | Level::Neon => Kernels {
-                dot_f32: dot::generic::dot_f32,
-                dot_f16: dot::generic::dot_f16,
-                dot_bf16: dot::generic::dot_bf16,
-                row_dots: qdot::generic::ROW_DOTS,
-                ..scalar
-            },
+            Level::Generic => scalar.with_generic(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Kernels { row_dots: qdot::neon::NEON, ..scalar.with_generic() },
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod => {
+                Kernels { row_dots: qdot::neon::DOTPROD, ..scalar.with_generic() }
+            }
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => scalar.with_avx2(),
             #[cfg(asm_x86_64)]
@@ -106,6 +105,16 @@ impl Kernels {
             // An `Isa` of another architecture's level cannot be made.
             #[allow(unreachable_patterns)]
             _ => scalar,
+        }
+    }
+
+    const fn with_generic(self) -> Kernels {
+        Kernels {
+            dot_f32: dot::generic::dot_f32,
+            dot_f16: dot::generic::dot_f16,
+            dot_bf16: dot::generic::dot_bf16,
+            row_dots: qdot::generic::ROW_DOTS,
+            ..self
         }
     }
 

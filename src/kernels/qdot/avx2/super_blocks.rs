@@ -8,7 +8,10 @@ use core::arch::x86_64::*;
 
 use super::super::RowDot;
 use super::{activations, bsums};
-use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
+use crate::formats::{
+    ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K, q3_k_scale_words,
+    scale_min_words,
+};
 use crate::kernels::arith::{Arith, Fast};
 
 /// A row from a function that forms the integer sums of one super-block.
@@ -139,19 +142,9 @@ fn scales_and_mins(packed: &[u8; 12]) -> (__m256i, __m256i) {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) fn scale_min_bytes(packed: &[u8; 12]) -> __m128i {
-    const LOW_6: u32 = 0x3f3f_3f3f;
-    const LOW_4: u32 = 0x0f0f_0f0f;
-    const TOP_2: u32 = 0x0303_0303;
-    let word =
-        |i: usize| u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]]);
-    // Bytes 0..4 are scales 0..4 and the top bits of scales 4..8; bytes 4..8 the same of the minimums;
-    // bytes 8..12 hold the low four bits of scales 4..8, and of minimums 4..8.
-    let (s, m, low) = (word(0), word(4), word(8));
-    let scales = [s & LOW_6, (low & LOW_4) | ((s >> 6) & TOP_2) << 4];
-    let mins = [m & LOW_6, ((low >> 4) & LOW_4) | ((m >> 6) & TOP_2) << 4];
     // Two integer registers of eight take three vector operations, four of four would take seven.
-    let eight = |[first, last]: [u32; 2]| (u64::from(first) | u64::from(last) << 32) as i64;
-    _mm_set_epi64x(eight(mins), eight(scales))
+    let [scales, mins] = scale_min_words(packed);
+    _mm_set_epi64x(mins as i64, scales as i64)
 }
 
 #[inline]
@@ -300,18 +293,8 @@ fn q3_k<const N: usize>(w: &BlockQ3K, x: [&ActBlock; N]) -> Sums<N> {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) fn q3_k_scales(packed: &[u8; 12]) -> __m128i {
-    const LOW_4: u32 = 0x0f0f_0f0f;
-    const LOW_2: u32 = 0x0303_0303;
-    let word =
-        |i: usize| u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]]);
-    // Low nibbles of the first eight bytes, then high ones; the last four bytes hold two bits for each.
-    let (a, b, top) = (word(0), word(4), word(8));
-    let scales = _mm_setr_epi32(
-        (a & LOW_4 | (top & LOW_2) << 4) as i32,
-        (b & LOW_4 | (top >> 2 & LOW_2) << 4) as i32,
-        (a >> 4 & LOW_4 | (top >> 4 & LOW_2) << 4) as i32,
-        (b >> 4 & LOW_4 | (top >> 6 & LOW_2) << 4) as i32,
-    );
+    let [a, b, c, d] = q3_k_scale_words(packed).map(|word| word as i32);
+    let scales = _mm_setr_epi32(a, b, c, d);
     _mm_sub_epi8(scales, _mm_set1_epi8(32))
 }
 
