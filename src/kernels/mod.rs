@@ -89,11 +89,9 @@ impl Kernels {
             Level::Scalar => scalar,
             Level::Generic => scalar.with_generic(),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => Kernels { row_dots: qdot::neon::NEON, ..scalar.with_generic() },
+            Level::Neon => scalar.with_neon(),
             #[cfg(target_arch = "aarch64")]
-            Level::NeonDotprod => {
-                Kernels { row_dots: qdot::neon::DOTPROD, ..scalar.with_generic() }
-            }
+            Level::NeonDotprod => Kernels { row_dots: qdot::neon::DOTPROD, ..scalar.with_neon() },
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => scalar.with_avx2(),
             #[cfg(asm_x86_64)]
@@ -115,6 +113,17 @@ impl Kernels {
             dot_bf16: dot::generic::dot_bf16,
             row_dots: qdot::generic::ROW_DOTS,
             ..self
+        }
+    }
+
+    /// pulp's registers are those of Advanced SIMD here: its dots of f32 need no other sibling.
+    #[cfg(target_arch = "aarch64")]
+    const fn with_neon(self) -> Kernels {
+        Kernels {
+            quantize_32: quantize::neon::quantize_32,
+            quantize_256: quantize::neon::quantize_256,
+            row_dots: qdot::neon::NEON,
+            ..self.with_generic()
         }
     }
 
