@@ -9,6 +9,7 @@ pub mod chain;
 pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
+pub mod gemm;
 pub mod qdot;
 pub mod qdot_exact;
 pub mod quantize;
@@ -45,6 +46,7 @@ pub struct Kernels {
     quantize_weights: quantize_weights::QuantizeWeights,
     row_dots: qdot::RowDots,
     qdot_exact: qdot_exact::QdotExact,
+    gemms: gemm::Gemms,
     scale_by: elementwise::ScaleBy,
     silu_mul: elementwise::Gate,
     gelu_mul: elementwise::Gate,
@@ -73,6 +75,7 @@ impl Kernels {
             quantize_weights: quantize_weights::scalar,
             row_dots: qdot::scalar::ROW_DOTS,
             qdot_exact: qdot_exact::scalar::qdot_exact,
+            gemms: gemm::Gemms::NONE,
             scale_by: elementwise::scalar::scale_by,
             silu_mul: elementwise::scalar::silu_mul,
             gelu_mul: elementwise::scalar::gelu_mul,
@@ -141,6 +144,7 @@ impl Kernels {
             quantize_weights: quantize_weights::avx2::quantize_weights,
             row_dots: qdot::avx2::ROW_DOTS,
             qdot_exact: qdot_exact::avx2::qdot_exact,
+            gemms: gemm::avx2::GEMMS,
             scale_by: elementwise::avx2::scale_by,
             silu_mul: elementwise::avx2::silu_mul,
             gelu_mul: elementwise::avx2::gelu_mul,

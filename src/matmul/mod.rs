@@ -10,7 +10,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::formats::{ActBlock, ActScale, Format};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, gemm};
 
 /// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
 #[derive(Clone, Copy)]
@@ -183,6 +183,11 @@ fn run_blocks(
 ) {
     let blocks = ActBlock::count(w.k);
     let cols = columns(x.len(), blocks, w.rows, out.len());
+    let rows = if cols >= MIN_TILE_COLUMNS && kernels.has_tiles(w.format) {
+        run_tiles(kernels, w, x, rows, out)
+    } else {
+        rows
+    };
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
     let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
     for start in rows.clone().step_by(block_rows) {
@@ -210,6 +215,36 @@ fn run_blocks(
             c += wide;
         }
     }
+}
+
+/// Unpacking a panel costs as much as some columns of row dots.
+const MIN_TILE_COLUMNS: usize = 8;
+
+/// Computes the rows that fill panels, and returns those that are left.
+fn run_tiles(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[ActBlock],
+    rows: Range<usize>,
+    out: &[SharedF32],
+) -> Range<usize> {
+    let blocks = ActBlock::count(w.k);
+    let end = rows.end - rows.len() % gemm::PANEL;
+    let mut tile = [[0.0; gemm::ROWS]; gemm::COLUMNS];
+    for (i, x) in x.chunks(blocks * gemm::COLUMNS).enumerate() {
+        for start in (rows.start..end).step_by(gemm::ROWS) {
+            let rows = start..end.min(start + gemm::ROWS);
+            let bytes = w.row_range(rows.clone());
+            kernels.tile(w.format, bytes, rows.len(), x, blocks, &mut tile);
+            for (c, tile) in tile[..x.len() / blocks].iter().enumerate() {
+                let column = (i * gemm::COLUMNS + c) * w.rows;
+                for (out, &y) in out[column + rows.start..column + rows.end].iter().zip(tile) {
+                    out.set(y);
+                }
+            }
+        }
+    }
+    end..rows.end
 }
 
 /// The number of columns, which the lengths of the activations and of the output must agree on.
@@ -255,16 +290,14 @@ mod tests {
 
     #[test]
     fn a_product_has_the_same_bits_for_any_split_of_rows_and_any_number_of_columns() {
-        let (rows, k) = (37, 512);
-        for format in
-            [Format::F32, Format::F16, Format::Q8_0, Format::Q4K, Format::Q5K, Format::Q6K]
-        {
+        let (rows, k) = (61, 512);
+        for format in Format::ALL {
             let bytes = rows * format.row_bytes(k).unwrap();
             // Small exponents keep every kind of scale finite.
             let w: Vec<u8> = (0..bytes).map(|i| (i * 7919 % 251) as u8 & 0x3f).collect();
             let x: Vec<f32> = (0..9 * k).map(|i| (i * 31 % 97) as f32 / 48.0 - 1.0).collect();
             let together = product(format, &w, rows, k, &x, &[]);
-            assert_eq!(together, product(format, &w, rows, k, &x, &[1, 8, 20]), "{format}");
+            assert_eq!(together, product(format, &w, rows, k, &x, &[1, 8, 20, 29]), "{format}");
             for c in 0..9 {
                 let alone = product(format, &w, rows, k, &x[c * k..(c + 1) * k], &[]);
                 assert_eq!(together[c * rows..(c + 1) * rows], alone, "{format}, column {c}");

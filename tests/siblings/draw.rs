@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use half::f16;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
-use quintile::formats::Format;
+use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
 
@@ -180,4 +180,34 @@ fn a_property_is_checked_as_often_as_asked_and_seldom_twice_on_the_same() {
     drawn.sort_unstable();
     drawn.dedup();
     assert!(drawn.len() * 10 >= times * 9, "{} different of {times}", drawn.len());
+}
+
+/// A quantised row, at times with all quants and packed scales at an extreme.
+pub fn hard_row(g: &mut Gen, format: Format, blocks: usize) -> Vec<u8> {
+    let mut row = quantised_row(g, format, blocks);
+    if u8::arbitrary(g) < 16 {
+        let extreme = if bool::arbitrary(g) { 0xff } else { 0x80 };
+        let scale = scale_offsets(format);
+        for block in row.chunks_mut(format.block_bytes()) {
+            let start = if scale.first() == Some(&0) { scale.len() * 2 } else { 0 };
+            let end = scale.first().filter(|&&s| s > 0).copied().unwrap_or(block.len());
+            if format != Format::Q8K {
+                block[start..end].fill(extreme);
+            }
+        }
+    }
+    row
+}
+
+/// Activations at the corners of the domain as well as inside it.
+pub fn activations(g: &mut Gen, scale: ActScale, k: usize) -> Vec<ActBlock> {
+    let x: Vec<f32> = match u8::arbitrary(g) % 4 {
+        0 => (0..k).map(|_| if bool::arbitrary(g) { 1.0 } else { -1.0 }).collect(),
+        1 => vec![-1.0; k],
+        2 => any(g, k),
+        _ => tame(g, k),
+    };
+    let mut out = vec![ActBlock::ZERO; ActBlock::count(k)];
+    SCALAR.quantize(scale, &x, &mut out);
+    out
 }

@@ -11,5 +11,6 @@ mod attention;
 mod dot;
 mod draw;
 mod elementwise;
+mod gemm;
 mod qdot;
 mod quantize;

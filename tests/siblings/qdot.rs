@@ -1,22 +1,9 @@
 //! Dots of quantised rows.
 
-use quickcheck::{Arbitrary, Gen};
-use quintile::formats::{ActBlock, ActScale, Format};
+use quickcheck::Arbitrary;
+use quintile::formats::ActBlock;
 
 use crate::draw::*;
-
-/// Activations at the corners of the domain as well as inside it.
-fn activations(g: &mut Gen, scale: ActScale, k: usize) -> Vec<ActBlock> {
-    let x: Vec<f32> = match u8::arbitrary(g) % 4 {
-        0 => (0..k).map(|_| if bool::arbitrary(g) { 1.0 } else { -1.0 }).collect(),
-        1 => vec![-1.0; k],
-        2 => any(g, k),
-        _ => tame(g, k),
-    };
-    let mut out = vec![ActBlock::ZERO; ActBlock::count(k)];
-    SCALAR.quantize(scale, &x, &mut out);
-    out
-}
 
 #[test]
 fn qdot_equals_scalar_for_every_format_on_any_bytes() {
@@ -26,19 +13,7 @@ fn qdot_equals_scalar_for_every_format_on_any_bytes() {
             let k = blocks * format.block_len();
             // The row starts at any address.
             let offset = usize::arbitrary(g) % 64;
-            let mut bytes = vec![0; offset];
-            bytes.extend(quantised_row(g, format, blocks));
-            if u8::arbitrary(g) < 16 {
-                let extreme = if bool::arbitrary(g) { 0xff } else { 0x80 };
-                let scale = scale_offsets(format);
-                for block in bytes[offset..].chunks_mut(format.block_bytes()) {
-                    let start = if scale.first() == Some(&0) { scale.len() * 2 } else { 0 };
-                    let end = scale.first().filter(|&&s| s > 0).copied().unwrap_or(block.len());
-                    if format != Format::Q8K {
-                        block[start..end].fill(extreme);
-                    }
-                }
-            }
+            let bytes = [vec![0; offset], hard_row(g, format, blocks)].concat();
             let row = &bytes[offset..];
             let act = format.activation().expect("a quantised format");
             let x: [Vec<ActBlock>; 4] = std::array::from_fn(|_| activations(g, act, k));
