@@ -40,8 +40,10 @@ macro_rules! assemble {
             concat!(".macro CLOSE_SYMBOL name\n", $close, "\n.endm"),
             include_str!("../../asm/x86_64/macros.S"),
             include_str!("../../asm/x86_64/dot_f32_avx2.S"),
+            include_str!("../../asm/x86_64/super_blocks.S"),
             include_str!("../../asm/x86_64/q4_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q5_k_dot_avx2.S"),
+            include_str!("../../asm/x86_64/q6_k_dot_avx2.S"),
             options(raw)
         );
     };
