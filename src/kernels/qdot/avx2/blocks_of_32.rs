@@ -4,8 +4,8 @@
 //! eight blocks of a group into one register, a lane a block: the contract's eight lanes. There the scales
 //! are multiplied and the sums accumulated eight at a time, so one dependent `vfmadd` serves 256 values.
 //!
-//! With weights of 4 or 5 bits eight products still fit 16 bits (`8 · 31 · 127 < 2¹⁵`), so two levels of the
-//! addition are `vphaddw`, before `vpmaddwd` by ones; with 8 bits that comes first, and they are `vphaddd`.
+//! With weights of 5 bits eight products fit 16 bits (`8 · 31 · 127 < 2¹⁵`), with 4 bits sixteen: so two or three levels
+//! of the addition are in 16 bits, before `vpmaddwd` by ones; with 8 bits that comes first, and all are in 32.
 
 use core::arch::x86_64::*;
 
@@ -19,8 +19,8 @@ const GROUP: usize = 8;
 /// What the unpacked bytes of a format are.
 #[derive(Clone, Copy)]
 enum Quants {
-    /// At most 31, and larger than the weights by `2^offset_log2` where there is one.
-    Unsigned { offset_log2: Option<i32> },
+    /// Numbers of 4 or 5 bits, larger than the weights by `2^offset_log2` where there is one.
+    Unsigned { bits: u32, offset_log2: Option<i32> },
     /// The weights themselves.
     Signed,
 }
@@ -35,17 +35,16 @@ struct Group {
 
 /// The siblings of a format, from the function that unpacks a block.
 macro_rules! rows {
-    ($block:ty, $unpack:ident, $quants:expr, min: $min:expr) => {{
+    ($block:ty, $unpack:ident, $quants:expr, min: $has_min:expr) => {{
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn group(blocks: &[$block; GROUP]) -> Group {
-            let min: Option<fn(&$block) -> [u8; 2]> = $min;
             let mut quants = [_mm256_setzero_si256(); GROUP];
             for (quants, block) in quants.iter_mut().zip(blocks) {
                 *quants = $unpack(block);
             }
-            let d = widen(core::array::from_fn(|b| blocks[b].d));
-            Group { quants, d, m: min.map(|min| widen(core::array::from_fn(|b| min(&blocks[b])))) }
+            let [d, m] = heads(blocks);
+            Group { quants, d, m: $has_min.then_some(m) }
         }
         /// The blocks behind the last whole group, and which lanes they are.
         #[inline]
@@ -94,11 +93,13 @@ macro_rules! rows {
     }};
 }
 
-pub const Q4_0: RowDot = rows!(BlockQ4_0, q4_0, Unsigned { offset_log2: Some(3) }, min: None);
-pub const Q4_1: RowDot = rows!(BlockQ4_1, q4_1, Unsigned { offset_log2: None }, min: Some(|w| w.m));
-pub const Q5_0: RowDot = rows!(BlockQ5_0, q5_0, Unsigned { offset_log2: Some(4) }, min: None);
-pub const Q5_1: RowDot = rows!(BlockQ5_1, q5_1, Unsigned { offset_log2: None }, min: Some(|w| w.m));
-pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Signed, min: None);
+pub const Q4_0: RowDot =
+    rows!(BlockQ4_0, q4_0, Unsigned { bits: 4, offset_log2: Some(3) }, min: false);
+pub const Q4_1: RowDot = rows!(BlockQ4_1, q4_1, Unsigned { bits: 4, offset_log2: None }, min: true);
+pub const Q5_0: RowDot =
+    rows!(BlockQ5_0, q5_0, Unsigned { bits: 5, offset_log2: Some(4) }, min: false);
+pub const Q5_1: RowDot = rows!(BlockQ5_1, q5_1, Unsigned { bits: 5, offset_log2: None }, min: true);
+pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Signed, min: false);
 
 /// Adds a group of a row, times its place in a column, to the lanes of that column.
 #[inline]
@@ -106,12 +107,12 @@ pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Signed, min: None);
 fn add_group(group: &Group, quants: Quants, x: &ActBlock, lanes: __m256) -> __m256 {
     let xsum = _mm256_madd_epi16(bsums(x), _mm256_set1_epi16(1));
     let isum = match quants {
-        Unsigned { offset_log2 } => {
+        Unsigned { bits, offset_log2 } => {
             let mut pairs = group.quants;
             for (b, w) in pairs.iter_mut().enumerate() {
                 *w = _mm256_maddubs_epi16(*w, activations(x, b));
             }
-            let isum = across_16(pairs);
+            let isum = if bits == 4 { across_16::<4>(pairs) } else { across_16::<5>(pairs) };
             match offset_log2 {
                 Some(n) => _mm256_sub_epi32(isum, _mm256_sll_epi32(xsum, _mm_cvtsi32_si128(n))),
                 None => isum,
@@ -147,44 +148,67 @@ fn fold(lanes: __m256) -> f32 {
     _mm_cvtss_f32(sum)
 }
 
-/// The sum of the sixteen 16-bit lanes of vector `b`, none of which exceeds 2 · 31 · 127, in lane `b`.
+/// The sum of the sixteen 16-bit lanes of vector `b`, sums of two products of `BITS`-bit weights, in lane `b`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn across_16(v: [__m256i; GROUP]) -> __m256i {
+fn across_16<const BITS: u32>(v: [__m256i; GROUP]) -> __m256i {
     let ones = _mm256_set1_epi16(1);
-    let low = _mm256_hadd_epi16(_mm256_hadd_epi16(v[0], v[1]), _mm256_hadd_epi16(v[2], v[3]));
-    let high = _mm256_hadd_epi16(_mm256_hadd_epi16(v[4], v[5]), _mm256_hadd_epi16(v[6], v[7]));
-    add_halves(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+    let add = |[a, b]: [__m256i; 2]| _mm256_add_epi16(a, b);
+    let [v0, v1, v2, v3] = core::array::from_fn(|b| add(halves(v[b], v[b + 4])));
+    let (a, b) = (add(interleaved(v0, v1)), add(interleaved(v2, v3)));
+    // Two lanes of 16 bits that are neighbours belong to one vector. Eight products are in each.
+    if BITS == 4 {
+        _mm256_madd_epi16(add(gathered(a, b)), ones)
+    } else {
+        let [low, high] = gathered(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones));
+        _mm256_add_epi32(low, high)
+    }
 }
 
 /// The sum of the eight 32-bit lanes of vector `b`, in lane `b`.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn across_32(v: [__m256i; GROUP]) -> __m256i {
-    let low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-    let high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-    add_halves(low, high)
+    let add = |[a, b]: [__m256i; 2]| _mm256_add_epi32(a, b);
+    let [v0, v1, v2, v3] = core::array::from_fn(|b| add(halves(v[b], v[b + 4])));
+    add(gathered(add(interleaved(v0, v1)), add(interleaved(v2, v3))))
 }
 
-/// Each holds four sums twice: over the lower and over the upper halves of their vectors.
+// A horizontal addition would be `interleaved` and the sum in one instruction, which on Zen takes the time of four.
+
+/// One half of either, lower `a` and upper `b`, then the other two.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_halves(low: __m256i, high: __m256i) -> __m256i {
-    _mm256_add_epi32(
-        _mm256_permute2x128_si256::<0x20>(low, high),
-        _mm256_permute2x128_si256::<0x31>(low, high),
-    )
+fn halves(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_blend_epi32::<0xf0>(a, b), _mm256_permute2x128_si256::<0x21>(a, b)]
 }
 
-/// Eight f16. They lie apart: put together by integer operations, they leave the vector ports to others.
+/// Lanes of 32 bits of either in turn.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleaved(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
+}
+
+/// Two lanes of 32 bits of either in turn.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn gathered(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)]
+}
+
+/// The first and the second f16 of each block. Loads that bring more than is used are free; a number at a time, by
+/// `vpinsrw`, would take twice as many shuffles.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn widen(bits: [[u8; 2]; GROUP]) -> __m256 {
-    let four = |i: usize| {
-        let at = |i: usize| i64::from(u16::from_le_bytes(bits[i]));
-        at(i) | at(i + 1) << 16 | at(i + 2) << 32 | at(i + 3) << 48
-    };
-    _mm256_cvtph_ps(_mm_set_epi64x(four(4), four(0)))
+fn heads<B>(blocks: &[B; GROUP]) -> [__m256; 2] {
+    const { assert!(size_of::<B>() >= 16) };
+    // SAFETY: a block holds 16 bytes; the load takes any address.
+    let head = blocks.each_ref().map(|b| unsafe { _mm_loadu_si128(core::ptr::from_ref(b).cast()) });
+    let two = |b: usize| _mm_unpacklo_epi16(head[b], head[b + 1]);
+    let four = |b: usize| _mm_unpacklo_epi32(two(b), two(b + 2));
+    let (low, high) = (four(0), four(4));
+    [_mm256_cvtph_ps(_mm_unpacklo_epi64(low, high)), _mm256_cvtph_ps(_mm_unpackhi_epi64(low, high))]
 }
 
 #[inline]
