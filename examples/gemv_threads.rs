@@ -26,7 +26,7 @@ fn gemv(kernels: &Kernels, w: &Weights<'_>, x: &[ActBlock], threads: NonZeroUsiz
     thread::scope(|scope| {
         for t in 0..threads.get() {
             let rows = w.rows() * t / threads..w.rows() * (t + 1) / threads;
-            scope.spawn(move || matmul::run(kernels, w, Activations::Blocks(x), rows, out));
+            scope.spawn(move || matmul::run(kernels, w, Activations::Blocks(x), rows, out, None));
         }
     });
     y

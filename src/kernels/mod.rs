@@ -101,6 +101,7 @@ impl Kernels {
             Level::Avx2Asm => Kernels {
                 dot_f32: dot::avx2_asm::dot_f32,
                 row_dots: qdot::avx2_asm::ROW_DOTS,
+                gemms: gemm::avx2_asm::GEMMS,
                 ..scalar.with_avx2()
             },
             // An `Isa` of another architecture's level cannot be made.

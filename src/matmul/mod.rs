@@ -10,7 +10,8 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::formats::{ActBlock, ActScale, Format};
-use crate::kernels::{Kernels, gemm};
+use crate::kernels::Kernels;
+use crate::kernels::gemm::{self, Workspace};
 
 /// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
 #[derive(Clone, Copy)]
@@ -130,29 +131,54 @@ impl SharedF32 {
     }
 }
 
+/// What a thread needs to multiply many columns: its own, for any number of products.
+#[derive(Debug)]
+pub struct Scratch<'a> {
+    space: &'a mut Workspace,
+    tile: &'a mut [f32],
+}
+
+impl<'a> Scratch<'a> {
+    /// Elements of `tile` for products of so many columns.
+    pub const fn tile_len(columns: usize) -> usize {
+        if columns < MIN_COLUMNS { 0 } else { columns * gemm::MC }
+    }
+
+    /// Of a workspace, and [`tile_len`](Self::tile_len) elements; what they hold does not matter.
+    pub fn new(space: &'a mut Workspace, tile: &'a mut [f32]) -> Self {
+        Scratch { space, tile }
+    }
+}
+
+/// Fewer columns are multiplied row by row: to unpack a panel costs as much as some of them.
+const MIN_COLUMNS: usize = 8;
+
 /// Bytes of weights that are visited again for each group of columns: they stay in a second-level cache of
 /// 512 KiB (Zen 2 to 4, the smallest of today's) beside the columns.
 const ROW_BLOCK_BYTES: usize = 128 << 10;
 
 /// Computes `rows` of the product for every column: `out[c * w.rows() + r] = Σ w[r]·x[c]`.
 ///
-/// The loops: blocks of rows that fit the second-level cache; groups of four columns, which stay in the
-/// first-level cache; rows. Each row is unpacked once for its four columns.
+/// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`]; this takes
+/// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::MR`], to be fast.
+/// Without scratch, and for a few columns, as in decoding, rows are multiplied one by one: in blocks that fit the
+/// second-level cache, by groups of four columns, which stay in the first-level cache.
 ///
 /// # Panics
 /// If the range leaves the matrix, the number of activations is no whole number of columns or of
-/// another kind than the format's, or `out` has another length than columns times rows.
+/// another kind than the format's, `out` has another length than columns times rows, or the scratch is too small.
 pub fn run(
     kernels: &Kernels,
     w: &Weights<'_>,
     x: Activations<'_>,
     rows: Range<usize>,
     out: &[SharedF32],
+    scratch: Option<&mut Scratch<'_>>,
 ) {
     assert!(rows.start <= rows.end && rows.end <= w.rows, "matmul: rows {rows:?} of {}", w.rows);
     match (x, w.format.activation()) {
         (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out),
-        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, rows, out),
+        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, rows, out, scratch),
         _ => panic!("matmul: activations of the wrong kind for {}", w.format),
     }
 }
@@ -180,13 +206,15 @@ fn run_blocks(
     x: &[ActBlock],
     rows: Range<usize>,
     out: &[SharedF32],
+    scratch: Option<&mut Scratch<'_>>,
 ) {
     let blocks = ActBlock::count(w.k);
     let cols = columns(x.len(), blocks, w.rows, out.len());
-    let rows = if cols >= MIN_TILE_COLUMNS && kernels.has_tiles(w.format) {
-        run_tiles(kernels, w, x, rows, out)
-    } else {
-        rows
+    let rows = match scratch {
+        Some(scratch) if cols >= MIN_COLUMNS && kernels.has_gemm(w.format) => {
+            run_panels(kernels, w, x, rows, out, scratch)
+        }
+        _ => rows,
     };
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
     let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
@@ -217,30 +245,25 @@ fn run_blocks(
     }
 }
 
-/// Unpacking a panel costs as much as some columns of row dots.
-const MIN_TILE_COLUMNS: usize = 8;
-
 /// Computes the rows that fill panels, and returns those that are left.
-fn run_tiles(
+fn run_panels(
     kernels: &Kernels,
     w: &Weights<'_>,
     x: &[ActBlock],
     rows: Range<usize>,
     out: &[SharedF32],
+    scratch: &mut Scratch<'_>,
 ) -> Range<usize> {
     let blocks = ActBlock::count(w.k);
-    let end = rows.end - rows.len() % gemm::PANEL;
-    let mut tile = [[0.0; gemm::ROWS]; gemm::COLUMNS];
-    for (i, x) in x.chunks(blocks * gemm::COLUMNS).enumerate() {
-        for start in (rows.start..end).step_by(gemm::ROWS) {
-            let rows = start..end.min(start + gemm::ROWS);
-            let bytes = w.row_range(rows.clone());
-            kernels.tile(w.format, bytes, rows.len(), x, blocks, &mut tile);
-            for (c, tile) in tile[..x.len() / blocks].iter().enumerate() {
-                let column = (i * gemm::COLUMNS + c) * w.rows;
-                for (out, &y) in out[column + rows.start..column + rows.end].iter().zip(tile) {
-                    out.set(y);
-                }
+    let cols = x.len() / blocks;
+    let end = rows.end - rows.len() % gemm::MR;
+    for start in (rows.start..end).step_by(gemm::MC) {
+        let rows = start..end.min(start + gemm::MC);
+        let tile = &mut scratch.tile[..cols * rows.len()];
+        kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, scratch.space, tile);
+        for (tile, out) in tile.chunks_exact(rows.len()).zip(out.chunks_exact(w.rows)) {
+            for (out, &y) in out[rows.clone()].iter().zip(tile) {
+                out.set(y);
             }
         }
     }
@@ -279,10 +302,13 @@ mod tests {
         }
         let x = Activations::for_format(format, x, &act, &act);
         let mut out = vec![f32::NAN; cols * rows];
+        let mut space = Box::new(Workspace::ZERO);
+        let mut tile = vec![f32::NAN; Scratch::tile_len(cols)];
         let shared = SharedF32::slice(&mut out);
         let mut start = 0;
         for &end in splits.iter().chain([&rows]) {
-            run(&kernels, &w, x, start..end, shared);
+            let mut scratch = Scratch::new(&mut space, &mut tile);
+            run(&kernels, &w, x, start..end, shared, Some(&mut scratch));
             start = end;
         }
         out

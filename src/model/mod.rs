@@ -9,6 +9,7 @@ mod config;
 mod rope;
 mod session;
 mod weights;
+mod workspaces;
 
 pub mod pool;
 pub mod sampler;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::formats::{ActBlock, ActScale};
 use crate::kernels::Kernels;
 use crate::kernels::attention::{CHUNK, CacheElement, Softmax};
+use crate::kernels::gemm;
 use crate::matmul::{self, Activations, SharedF32};
 
 use super::cache::{AnyCache, Cache, padded};
@@ -17,6 +18,7 @@ use super::config::Gate;
 use super::rope::Frequencies;
 use super::system;
 use super::weights::{Layer, Matrix};
+use super::workspaces::Workspaces;
 use super::{CacheType, Error, Model, Pool};
 
 /// How a session is to be set up.
@@ -48,18 +50,18 @@ pub struct Session<'m> {
     pool: &'m Pool,
     cache: AnyCache,
     cache_bytes: usize,
-    scratch: Scratch,
+    buffers: Buffers,
     context: usize,
     batch: usize,
     cancel: Option<Arc<AtomicBool>>,
     position: usize,
-    /// The row of `scratch.x` that holds the last token.
+    /// The row of `buffers.x` that holds the last token.
     last: Option<usize>,
 }
 
 /// Buffers for a batch of tokens, row-major, a token a row; they grow to the largest batch seen.
 #[derive(Default)]
-struct Scratch {
+struct Buffers {
     /// The residual stream.
     x: Vec<f32>,
     /// What a norm or a projection wrote.
@@ -76,6 +78,7 @@ struct Scratch {
     /// `[cos, sin]` for each token and pair: of layers that see everything, and of those with a window.
     angles: [Vec<[f32; 2]>; 2],
     logits: Vec<f32>,
+    workspaces: Workspaces,
 }
 
 impl<'m> Session<'m> {
@@ -112,7 +115,7 @@ impl<'m> Session<'m> {
             pool,
             cache: AnyCache::new(options.cache, config, context),
             cache_bytes,
-            scratch: Scratch::default(),
+            buffers: Buffers::default(),
             context,
             batch: options.batch,
             cancel: options.cancel.clone(),
@@ -204,20 +207,27 @@ impl<'m> Session<'m> {
     /// The logits of some rows of the last batch.
     fn output(&mut self, rows: Range<usize>) -> &mut [f32] {
         let model = self.model;
-        let (config, s) = (model.config(), &mut self.scratch);
+        let (config, s) = (model.config(), &mut self.buffers);
         let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
         norm_rows(self.pool, model, x, &model.output_norm, &mut s.h);
         s.logits.resize(rows.len() * config.vocab, 0.0);
-        let columns =
-            Columns::new(self.pool, model, &s.h, &mut s.per_32, &mut s.per_256, &[&model.output]);
+        let columns = Columns::new(
+            self.pool,
+            model,
+            &s.workspaces,
+            &s.h,
+            &mut s.per_32,
+            &mut s.per_256,
+            &[&model.output],
+        );
         columns.multiply(&mut [(&model.output, &mut s.logits)]);
         &mut s.logits
     }
 
-    /// Takes a batch of tokens through all layers; the residual stream is left in `scratch.x`.
+    /// Takes a batch of tokens through all layers; the residual stream is left in `buffers.x`.
     fn layers(&mut self, tokens: &[u32]) -> Result<(), Error> {
         let model = self.model;
-        let s = &mut self.scratch;
+        let s = &mut self.buffers;
         embed(self.pool, model, tokens, &mut s.x);
         for (frequencies, angles) in model.rope.iter().zip(&mut s.angles) {
             rope_angles(self.pool, frequencies, self.position, tokens.len(), angles);
@@ -248,7 +258,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     /// `x += attention(norm(x))`.
-    fn attend<E: CacheElement>(&self, s: &mut Scratch, cache: &mut Cache<E>) {
+    fn attend<E: CacheElement>(&self, s: &mut Buffers, cache: &mut Cache<E>) {
         let (model, pool, layer, config) = (self.model, self.pool, self.layer, self.model.config());
         let tokens = s.x.len() / config.embedding;
         norm_rows(pool, model, &s.x, &layer.attention_norm, &mut s.h);
@@ -256,11 +266,12 @@ impl Step<'_> {
         s.key.resize(tokens * config.kv_len(), 0.0);
         s.value.resize(tokens * config.kv_len(), 0.0);
         let matrices = [&layer.query, &layer.key, &layer.value];
-        Columns::new(pool, model, &s.h, &mut s.per_32, &mut s.per_256, &matrices).multiply(&mut [
-            (&layer.query, &mut s.query),
-            (&layer.key, &mut s.key),
-            (&layer.value, &mut s.value),
-        ]);
+        Columns::new(pool, model, &s.workspaces, &s.h, &mut s.per_32, &mut s.per_256, &matrices)
+            .multiply(&mut [
+                (&layer.query, &mut s.query),
+                (&layer.key, &mut s.key),
+                (&layer.value, &mut s.value),
+            ]);
 
         let angles = &s.angles[usize::from(config.has_window(self.index))];
         let pairs = angles.len() / tokens;
@@ -306,8 +317,16 @@ impl Step<'_> {
 
         s.h.resize(tokens * config.embedding, 0.0);
         let matrix = &layer.attention_output;
-        Columns::new(pool, model, &s.attention, &mut s.per_32, &mut s.per_256, &[matrix])
-            .multiply(&mut [(matrix, &mut s.h)]);
+        Columns::new(
+            pool,
+            model,
+            &s.workspaces,
+            &s.attention,
+            &mut s.per_32,
+            &mut s.per_256,
+            &[matrix],
+        )
+        .multiply(&mut [(matrix, &mut s.h)]);
         add_to_residual(pool, model, &s.h, &layer.post_attention_norm, &mut s.x);
     }
 
@@ -343,14 +362,22 @@ impl Step<'_> {
     }
 
     /// `x += down(f(gate(h)) * up(h))` with `h = norm(x)`.
-    fn feed_forward(&self, s: &mut Scratch) {
+    fn feed_forward(&self, s: &mut Buffers) {
         let (model, pool, layer, config) = (self.model, self.pool, self.layer, self.model.config());
         let tokens = s.x.len() / config.embedding;
         norm_rows(pool, model, &s.x, &layer.feed_forward_norm, &mut s.h);
         s.gate.resize(tokens * config.feed_forward, 0.0);
         s.up.resize(tokens * config.feed_forward, 0.0);
-        Columns::new(pool, model, &s.h, &mut s.per_32, &mut s.per_256, &[&layer.gate, &layer.up])
-            .multiply(&mut [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)]);
+        Columns::new(
+            pool,
+            model,
+            &s.workspaces,
+            &s.h,
+            &mut s.per_32,
+            &mut s.per_256,
+            &[&layer.gate, &layer.up],
+        )
+        .multiply(&mut [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)]);
         let up = &s.up;
         pool.chunks_mut(&mut s.gate, config.feed_forward, |token, gate| {
             let up = &up[token * config.feed_forward..(token + 1) * config.feed_forward];
@@ -360,8 +387,16 @@ impl Step<'_> {
             }
         });
         s.h.resize(tokens * config.embedding, 0.0);
-        Columns::new(pool, model, &s.gate, &mut s.per_32, &mut s.per_256, &[&layer.down])
-            .multiply(&mut [(&layer.down, &mut s.h)]);
+        Columns::new(
+            pool,
+            model,
+            &s.workspaces,
+            &s.gate,
+            &mut s.per_32,
+            &mut s.per_256,
+            &[&layer.down],
+        )
+        .multiply(&mut [(&layer.down, &mut s.h)]);
         add_to_residual(pool, model, &s.h, &layer.post_feed_forward_norm, &mut s.x);
     }
 }
@@ -430,6 +465,8 @@ fn add_to_residual(pool: &Pool, model: &Model, h: &[f32], norm: &Option<Vec<f32>
 struct Columns<'a> {
     pool: &'a Pool,
     model: &'a Model,
+    workspaces: &'a Workspaces,
+    count: usize,
     f32: &'a [f32],
     per_32: &'a [ActBlock],
     per_256: &'a [ActBlock],
@@ -439,6 +476,7 @@ impl<'a> Columns<'a> {
     fn new(
         pool: &'a Pool,
         model: &'a Model,
+        workspaces: &'a Workspaces,
         x: &'a [f32],
         per_32: &'a mut Vec<ActBlock>,
         per_256: &'a mut Vec<ActBlock>,
@@ -450,17 +488,21 @@ impl<'a> Columns<'a> {
                 quantize_rows(pool, model.kernels(), scale, x, k, out);
             }
         }
-        Columns { pool, model, f32: x, per_32, per_256 }
+        Columns { pool, model, workspaces, count: x.len() / k, f32: x, per_32, per_256 }
     }
 
     /// Computes every product; threads claim chunks of rows of all of them.
     fn multiply(&self, products: &mut [(&Matrix, &mut Vec<f32>)]) {
-        /// Chunks for each thread: enough that a slow thread does not hold up the others.
-        const CHUNKS_PER_THREAD: usize = 8;
-        /// Fewer rows are not worth a claim.
-        const MIN_ROWS: usize = 16;
         let total: usize = products.iter().map(|(m, _)| m.rows).sum();
-        let chunk = total.div_ceil(self.pool.threads() * CHUNKS_PER_THREAD).max(MIN_ROWS);
+        // A slow thread must not hold up the others; a chunk must be worth its claim, and of many columns what it takes
+        // to lay these out, which a workspace of rows shares.
+        let (per_thread, range) = if matmul::Scratch::tile_len(self.count) > 0 {
+            (4, 64..=gemm::MC)
+        } else {
+            (8, 16..=usize::MAX)
+        };
+        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::MR);
+        let chunk = chunk.clamp(*range.start(), *range.end());
         let mut tasks = Vec::new();
         for (i, (matrix, _)) in products.iter().enumerate() {
             let starts = (0..matrix.rows).step_by(chunk);
@@ -477,7 +519,9 @@ impl<'a> Columns<'a> {
         self.pool.run(tasks.len(), |task| {
             let (i, rows) = &tasks[task];
             let (weights, x, out) = &shared[*i];
-            matmul::run(self.model.kernels(), weights, *x, rows.clone(), out);
+            self.workspaces.lend(self.count, |scratch| {
+                matmul::run(self.model.kernels(), weights, *x, rows.clone(), out, scratch);
+            });
         });
     }
 }

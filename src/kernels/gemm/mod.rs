@@ -3,33 +3,93 @@
 //! # Contract
 //! Element `(row, column)` has the bits of [`Kernels::qdot`](super::Kernels::qdot) of that row and that column.
 //!
+//! # The loops
 //! A row dot unpacks its weights for each few columns, and adds up the lanes of a register for each of its sums. Here
-//! a panel of eight rows is unpacked once for up to [`COLUMNS`] columns, and interleaved: a register holds
-//! four neighbours of each row, activations are broadcast by their load, and a lane of the sums belongs to one
-//! row, so that nothing is ever added across lanes.
+//! weights are unpacked once for all columns, eight rows interleaved in a [`Panel`]: a register holds four neighbours
+//! of each row, and a lane of the sums belongs to one row, so that nothing is ever added across lanes. The loops are those
+//! of BLIS (Van Zee and van de Geijn, 2015), where `kc` is one super-block, because after each the contract rounds:
+//!
+//! 1. [`MC`] rows;
+//! 2. their super-blocks, one of each row at a time, unpacked to [`Panel`]s, which stay in the second-level cache;
+//! 3. [`NR`] columns, broadcast to [`Columns`], which stay in the first-level cache;
+//! 4. [`Panel`]s of [`MR`] rows;
+//! 5. in the micro-kernel, four values of each row and column at a time.
 
 use crate::formats::{ActBlock, Format};
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(asm_x86_64)]
+pub(super) mod avx2_asm;
 
-/// Rows of a panel.
-pub const PANEL: usize = 8;
-/// Rows of a tile: its panels are unpacked together, so that a column, once loaded, meets all of them.
-pub const ROWS: usize = 32;
-/// Columns of a tile, at most: unpacking a panel costs as much as three columns, so 2% of 128.
-pub const COLUMNS: usize = 128;
+/// Rows of a micro-kernel, the lanes of a register.
+pub const MR: usize = 8;
+/// Columns of a micro-kernel, at most: of sixteen registers six hold sums, four weights, one scales, four products. Each
+/// step of 16 values then loads five registers of weights for 24 operands of activations, and two loads a cycle keep up
+/// with two multiplications; with four columns they would not.
+pub const NR: usize = 6;
+/// Rows whose panels are unpacked together. Broadcasting a super-block of a column to 64 registers costs about what two panels
+/// cost to multiply, so 6% of 32; these take 92 KiB, and the smallest second-level cache of today has 256.
+pub const MC: usize = 256;
 
-/// The results of a tile: 16 KiB, in the first-level cache.
-pub type Tile = [[f32; ROWS]; COLUMNS];
+/// A super-block of eight rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Panel {
+    /// Element `i`: values `4 i` to `4 i + 3` of each row, unsigned.
+    quants: [[u8; 32]; 64],
+    /// Of each run of values that share one: the scale of each row, twice in 16 bits.
+    scales: [[u32; MR]; 16],
+    /// What multiplies two sums of activations, of 16 or 32 values as the scales: two numbers of 16 bits for each row.
+    mins: [[u32; MR]; 8],
+    d: [f32; MR],
+    dmin: [f32; MR],
+}
 
-/// Computes a tile: some [`PANEL`]s of rows, at most [`ROWS`], for at most [`COLUMNS`] columns.
+/// A super-block of `n` columns, every element in all lanes: for each four values, then for each two sums, `n` registers;
+/// at last the scale of each column.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Columns {
+    registers: [[u8; 32]; NR * (64 + 8)],
+    dx: [f32; NR],
+}
+
+/// What a product needs beside its operands, on 64-byte boundaries.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct Workspace {
+    panels: [Panel; MC / MR],
+    columns: Columns,
+}
+
+impl core::fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Workspace").finish_non_exhaustive()
+    }
+}
+
+impl Workspace {
+    /// Of 109 KiB: for the heap, one for each thread.
+    pub const ZERO: Workspace = Workspace {
+        panels: [Panel {
+            quants: [[0; 32]; 64],
+            scales: [[0; MR]; 16],
+            mins: [[0; MR]; 8],
+            d: [0.0; MR],
+            dmin: [0.0; MR],
+        }; MC / MR],
+        columns: Columns { registers: [[0; 32]; NR * (64 + 8)], dx: [0.0; NR] },
+    };
+}
+
+/// Multiplies rows, a multiple of [`MR`], by columns.
 ///
 /// # Safety
-/// `w` holds `rows` rows, a multiple of [`PANEL`]; `x` a whole number of columns of `blocks` blocks, which
-/// is the length of a row; and the CPU has the features that the sibling enables.
+/// `w` holds a multiple of [`MR`] rows of `blocks` super-blocks, `x` a whole number of columns of as many, `out` an element for
+/// each of both, and the CPU has the features that the sibling enables.
 pub(super) type Gemm =
-    unsafe fn(w: &[u8], rows: usize, x: &[ActBlock], blocks: usize, out: &mut Tile);
+    unsafe fn(w: &[u8], x: &[ActBlock], blocks: usize, space: &mut Workspace, out: &mut [f32]);
 
 /// The siblings of one level, by weight format: `None` where row dots serve.
 #[derive(Clone, Copy)]
@@ -58,34 +118,39 @@ impl Gemms {
 }
 
 impl super::Kernels {
-    /// Whether [`tile`](Self::tile) serves rows of `format`.
+    /// Whether [`gemm`](Self::gemm) serves rows of `format`.
     #[inline]
-    pub fn has_tiles(&self, format: Format) -> bool {
+    pub fn has_gemm(&self, format: Format) -> bool {
         self.gemms.get(format).is_some()
     }
 
-    /// `out[c][r]` becomes the dot of row `r` and column `c`, by the [contract](self); elements beyond the
-    /// rows and columns that are given hold anything.
+    /// `out[c * rows + r]` becomes the dot of row `r` and column `c`, by the [contract](self). `w` holds `rows` rows of
+    /// `blocks` super-blocks at any address, `x` the columns, one behind the other.
     ///
     /// # Panics
-    /// If `rows` is no multiple of [`PANEL`] or more than [`ROWS`], columns are more than [`COLUMNS`], the lengths
-    /// disagree, or the level [has no tiles](Self::has_tiles) of this format.
-    pub fn tile(
+    /// If `rows` is no multiple of [`MR`], the lengths disagree, or the level [has none](Self::has_gemm) of this
+    /// format.
+    pub fn gemm(
         &self,
         format: Format,
         w: &[u8],
-        rows: usize,
         x: &[ActBlock],
         blocks: usize,
-        out: &mut Tile,
+        space: &mut Workspace,
+        out: &mut [f32],
     ) {
-        let gemm = self.gemms.get(format).expect("tile: the level has none of this format");
-        assert!(rows.is_multiple_of(PANEL) && rows <= ROWS, "tile: {rows} rows");
-        let row_bytes = blocks * 256 / format.block_len() * format.block_bytes();
-        assert_eq!(w.len(), rows * row_bytes, "tile: bytes of {rows} rows");
-        assert!(x.len().is_multiple_of(blocks.max(1)), "tile: activation blocks");
-        assert!(x.len() <= COLUMNS * blocks, "tile: columns");
+        let gemm = self.gemms.get(format).expect("gemm: the level has none of this format");
+        let row_bytes = blocks * (256 / format.block_len()) * format.block_bytes();
+        let rows = w.len().checked_div(row_bytes).unwrap_or(0);
+        assert_eq!(w.len(), rows * row_bytes, "gemm: bytes of rows of {row_bytes}");
+        assert!(rows.is_multiple_of(MR), "gemm: {rows} rows, no multiple of {MR}");
+        let columns = x.len().checked_div(blocks).unwrap_or(0);
+        assert_eq!(x.len(), columns * blocks, "gemm: activations in columns of {blocks} blocks");
+        assert_eq!(out.len(), columns * rows, "gemm: outputs of {columns} columns of {rows}");
+        if out.is_empty() {
+            return;
+        }
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { gemm(w, rows, x, blocks, out) }
+        unsafe { gemm(w, x, blocks, space, out) }
     }
 }

@@ -1,0 +1,82 @@
+//! The micro-kernel in intrinsics.
+
+use core::arch::x86_64::*;
+
+use super::super::{Columns, Panel};
+use super::unpack::Interleave;
+
+/// Adds a super-block of a panel and `N` columns to their elements of `out`.
+///
+/// # Safety
+/// Of each column, `stride` elements behind the one before, eight elements are at `out`; the CPU has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
+    w: *const Panel,
+    x: *const Columns,
+    out: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller promises both.
+    let (w, x) = unsafe { (&*w, &*x) };
+    let (quants, sums) = x.registers.split_at(64 * N);
+    let mut isum = [_mm256_setzero_si256(); N];
+    for (s, (quants, x)) in
+        w.quants.as_chunks::<4>().0.iter().zip(quants.chunks_exact(4 * N)).enumerate()
+    {
+        let quants = [load(&quants[0]), load(&quants[1]), load(&quants[2]), load(&quants[3])];
+        let scales = words(&w.scales[16 * s / B::SHARED]);
+        for (c, isum) in isum.iter_mut().enumerate() {
+            let product = |i: usize| _mm256_maddubs_epi16(quants[i], load(&x[i * N + c]));
+            let low = _mm256_add_epi16(product(0), product(1));
+            let high = _mm256_add_epi16(product(2), product(3));
+            if B::DEPTH == 4 {
+                let scaled = _mm256_madd_epi16(_mm256_add_epi16(low, high), scales);
+                *isum = _mm256_add_epi32(*isum, scaled);
+            } else {
+                *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(low, scales));
+                *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(high, scales));
+            }
+        }
+    }
+    let (d, dmin) = (floats(&w.d), floats(&w.dmin));
+    for (c, isum) in isum.into_iter().enumerate() {
+        let mut msum = if B::HAS_MINS { _mm256_setzero_si256() } else { isum };
+        for (g, mins) in w.mins[..128 / B::SHARED].iter().enumerate() {
+            msum = _mm256_add_epi32(msum, _mm256_madd_epi16(words(mins), load(&sums[g * N + c])));
+        }
+        // SAFETY: the caller promises the elements.
+        unsafe {
+            let out = out.add(c * stride);
+            let dx = _mm256_set1_ps(x.dx[c]);
+            let mut acc = _mm256_loadu_ps(out);
+            if B::HAS_MINS {
+                acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
+                acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, dx), _mm256_cvtepi32_ps(msum), acc);
+            } else {
+                acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(msum), acc);
+            }
+            _mm256_storeu_ps(out, acc);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: the array holds 32 bytes.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn words(words: &[u32; 8]) -> __m256i {
+    // SAFETY: the array holds 32 bytes.
+    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn floats(floats: &[f32; 8]) -> __m256 {
+    // SAFETY: the array holds eight numbers.
+    unsafe { _mm256_loadu_ps(floats.as_ptr()) }
+}
