@@ -28,8 +28,8 @@ pub const MR: usize = 8;
 /// step of 16 values then loads five registers of weights for 24 operands of activations, and two loads a cycle keep up
 /// with two multiplications; with four columns they would not.
 pub const NR: usize = 6;
-/// Rows whose panels are unpacked together. Broadcasting a super-block of a column to 64 registers costs about what two panels
-/// cost to multiply, so 6% of 32; these take 92 KiB, and the smallest second-level cache of today has 256.
+/// Rows whose panels are unpacked together. To broadcast a super-block of six columns costs about what two panels cost to
+/// multiply with it, so 6% of 32; these take 92 KiB, and the smallest second-level cache of today has 256.
 pub const MC: usize = 256;
 
 /// A super-block of eight rows.
