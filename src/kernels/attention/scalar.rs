@@ -73,25 +73,39 @@ pub fn attend<A: Arith, E: Widen>(
 /// visible are computed from whatever lies there, and not used.
 #[inline(always)]
 fn scores<A: Arith, E: Widen>(q: &[f32], keys: &[E], tile: usize, end: usize, s: &mut [f32; TILE]) {
-    let group_len = KEY_LANES * q.len();
-    let keys = &keys[tile / KEY_LANES * group_len..];
-    let groups = (end - tile).div_ceil(KEY_LANES);
-    for (keys, s) in keys.chunks_exact(group_len).take(groups).zip(s.as_chunks_mut::<KEY_LANES>().0)
-    {
-        let mut low = [0.0; 8];
-        let mut high = [0.0; 8];
-        for (&q, keys) in q.iter().zip(keys.as_chunks::<8>().0.as_chunks::<2>().0) {
-            let key = E::widen8::<A>(&keys[0]);
-            for j in 0..8 {
-                low[j] = A::fma(q, key[j], low[j]);
-            }
-            let key = E::widen8::<A>(&keys[1]);
-            for j in 0..8 {
-                high[j] = A::fma(q, key[j], high[j]);
+    let keys = &keys[tile * q.len()..];
+    let s = s.as_chunks_mut().0;
+    match (end - tile).div_ceil(KEY_LANES) {
+        1 => score_groups::<A, E, 1>(q, keys, s),
+        2 => score_groups::<A, E, 2>(q, keys, s),
+        3 => score_groups::<A, E, 3>(q, keys, s),
+        _ => score_groups::<A, E, 4>(q, keys, s),
+    }
+}
+
+/// `N` groups side by side: the chains of one would wait for each other.
+#[inline(always)]
+fn score_groups<A: Arith, E: Widen, const N: usize>(
+    q: &[f32],
+    keys: &[E],
+    s: &mut [[f32; KEY_LANES]],
+) {
+    let keys: [&[[E; 8]]; N] = core::array::from_fn(|g| {
+        keys[g * KEY_LANES * q.len()..(g + 1) * KEY_LANES * q.len()].as_chunks().0
+    });
+    let mut sums = [[[0.0; 8]; 2]; N];
+    for (d, &q) in q.iter().enumerate() {
+        for (sums, keys) in sums.iter_mut().zip(keys) {
+            for (half, sums) in sums.iter_mut().enumerate() {
+                let key = E::widen8::<A>(&keys[2 * d + half]);
+                for j in 0..8 {
+                    sums[j] = A::fma(q, key[j], sums[j]);
+                }
             }
         }
-        s[..8].copy_from_slice(&low);
-        s[8..].copy_from_slice(&high);
+    }
+    for (s, sums) in s.iter_mut().zip(sums) {
+        s.copy_from_slice(sums.as_flattened());
     }
 }
 
