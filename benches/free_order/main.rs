@@ -14,7 +14,7 @@
 //!
 //! Q5_K has two ways to spread the scales (shuffles of a register; broadcasts of what was stored), and two for the
 //! fifth bits (shifts and masks; a table of 16 entries by the low and the high nibble). All are timed, free and
-//! ordered; the best of them, tables and broadcasts, in assembly too (`q5_k.S`), as the compiler keeps accumulators in
+//! ordered; the best free one, tables and broadcasts, in assembly too (`q5_k.S`), as the compiler keeps accumulators in
 //! memory. The variants take turns, in rounds of one batch of calls each; the smallest and the median of the rounds
 //! are printed, and the ratio of the smallest to that of the fastest free variant.
 //!

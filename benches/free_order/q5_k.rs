@@ -202,7 +202,7 @@ fn four_words([a, b, c, d]: [i32; 4]) -> __m256i {
 }
 
 // The red zone below the stack pointer is that of this convention, which Windows does not have: a signal handler
-// there may write into it, so the functions are for other systems.
+// there may write into it, so the function is for other systems.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 core::arch::global_asm!(include_str!("q5_k.S"), options(raw));
 
@@ -214,7 +214,6 @@ pub mod assembly {
 
     unsafe extern "sysv64" {
         fn free_order_q5_k_free(row: *const Block, x: *const ActBlock, blocks: usize) -> f32;
-        fn free_order_q5_k_ordered(row: *const Block, x: *const ActBlock, blocks: usize) -> f32;
     }
 
     /// # Safety
@@ -223,13 +222,5 @@ pub mod assembly {
         assert!(!row.is_empty() && row.len() == x.len());
         // SAFETY: as many blocks can be read at both; the caller promises the features.
         unsafe { free_order_q5_k_free(row.as_ptr(), x.as_ptr(), row.len()) }
-    }
-
-    /// # Safety
-    /// The CPU has AVX2, FMA and F16C.
-    pub unsafe fn ordered(row: &[Block], x: &[ActBlock]) -> f32 {
-        assert!(!row.is_empty() && row.len() == x.len() && row.len().is_multiple_of(4));
-        // SAFETY: as in `free`, four blocks at a time.
-        unsafe { free_order_q5_k_ordered(row.as_ptr(), x.as_ptr(), row.len()) }
     }
 }

@@ -98,9 +98,6 @@ pub fn q5_k(measure: bool) {
         // SAFETY: as above.
         let run = move || unsafe { q5_k::assembly::free(black_box(row), black_box(x)) };
         variants.push(Variant::free("free, assembly", run));
-        // SAFETY: as above.
-        let run = move || unsafe { q5_k::assembly::ordered(black_box(row), black_box(x)) };
-        variants.push(Variant::ordered("ordered, assembly", run));
     }
     let want = scalar.qdot(Format::Q5K, bytes, x);
     let magnitudes = weights.iter().zip(&activations).map(|(a, b)| (a * b).abs()).sum();
