@@ -10,8 +10,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(asm_x86_64)");
     let target = |key: &str| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
-    // x32 has 32-bit pointers: the files assume 64.
-    if target("ARCH") == "x86_64" && target("POINTER_WIDTH") == "64" {
+    // x32 has 32-bit pointers: the files assume 64. Miri runs no assembly.
+    let miri = env::var_os("CARGO_CFG_MIRI").is_some();
+    if target("ARCH") == "x86_64" && target("POINTER_WIDTH") == "64" && !miri {
         println!("cargo::rustc-cfg=asm_x86_64");
     }
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();

@@ -49,7 +49,18 @@ impl Features {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// Under Miri there is no CPU to ask: what the build enables is what it interprets.
+#[cfg(all(miri, target_arch = "x86_64"))]
+fn detect() -> Features {
+    Features {
+        avx2: cfg!(target_feature = "avx2"),
+        fma: cfg!(target_feature = "fma"),
+        f16c: cfg!(target_feature = "f16c"),
+        ..Features::default()
+    }
+}
+
+#[cfg(all(not(miri), target_arch = "x86_64"))]
 fn detect() -> Features {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
 

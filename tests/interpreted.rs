@@ -1,0 +1,208 @@
+//! One small case of every kernel and sibling: what an interpreter gets through in a minute (`scripts/miri.sh`).
+//!
+//! Miri interprets the intrinsics, and finds what no CPU notices: reads outside the slice that a pointer came from,
+//! misaligned references, uninitialised bytes. It cannot convert to f16, so halves are made of bits here, and the
+//! quantisation of weights is left to the other tests.
+
+use half::{bf16, f16};
+use quintile::formats::{ActBlock, ActScale, Format};
+use quintile::isa::{Isa, Level};
+use quintile::kernels::Kernels;
+use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
+use quintile::kernels::elementwise::RopePairs;
+use quintile::kernels::gemm::{COLUMNS, PANEL, ROWS};
+
+const SCALAR: Kernels = Kernels::new(Isa::SCALAR);
+
+/// Around a register, the 64 lanes, and a block of 32.
+const LENGTHS: [usize; 8] = [0, 1, 7, 8, 33, 64, 65, 131];
+
+/// pulp asks the CPU with assembly, which Miri does not run.
+fn siblings() -> impl Iterator<Item = Kernels> {
+    let runs =
+        |isa: &Isa| isa.level() != Level::Scalar && !(cfg!(miri) && isa.level() == Level::Generic);
+    Isa::available().filter(runs).map(Kernels::new)
+}
+
+fn bits(n: usize, seed: u32) -> impl Iterator<Item = u32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    (0..n).map(move |_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    })
+}
+
+/// Numbers between -2 and 2.
+fn floats(n: usize, seed: u32) -> Vec<f32> {
+    bits(n, seed).map(|bits| (bits >> 16) as i16 as f32 / 16384.0).collect()
+}
+
+/// Halves of either sign between 2^-6 and 4.
+fn half_bits(n: usize, seed: u32) -> Vec<u16> {
+    bits(n, seed).map(|bits| (bits & 0x83ff | (9 + (bits >> 16) % 8) << 10) as u16).collect()
+}
+
+/// A row of any bytes whose f16 scales are finite, behind a byte that takes it to an odd address.
+fn row(format: Format, blocks: usize) -> Vec<u8> {
+    let bytes = bits(1 + blocks * format.block_bytes(), 3).map(|bits| (bits >> 8) as u8 & 0x3f);
+    bytes.collect()
+}
+
+fn columns(format: Format, values: usize) -> [Vec<ActBlock>; 4] {
+    let scale = format.activation().expect("a quantised format");
+    std::array::from_fn(|c| {
+        let mut blocks = vec![ActBlock::ZERO; ActBlock::count(values)];
+        SCALAR.quantize(scale, &floats(values, 10 + c as u32), &mut blocks);
+        blocks
+    })
+}
+
+#[track_caller]
+fn assert_same(got: &[f32], want: &[f32], what: &dyn std::fmt::Display) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+        assert!(same, "{what}: value {i} is {got:e}, not {want:e}");
+    }
+}
+
+#[test]
+#[cfg(all(miri, target_arch = "x86_64"))]
+fn what_is_interpreted_are_the_intrinsics_of_avx2() {
+    assert_eq!(Isa::detect().level(), Level::Avx2);
+}
+
+#[test]
+fn dots_of_floats_equal_scalar() {
+    for n in LENGTHS {
+        let (a, b) = (floats(n + 1, 1), floats(n + 1, 2));
+        let halves = half_bits(n + 1, 3);
+        let f16s: Vec<f16> = halves.iter().map(|&bits| f16::from_bits(bits)).collect();
+        let bf16s: Vec<bf16> =
+            a.iter().map(|a| bf16::from_bits((a.to_bits() >> 16) as u16)).collect();
+        let run = |k: &Kernels| {
+            [
+                k.dot_f32(&a[1..], &b[1..]),
+                k.dot_f16(&f16s[1..], &b[1..]),
+                k.dot_bf16(&bf16s[1..], &b[1..]),
+            ]
+        };
+        for kernels in siblings() {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} n={n}"));
+        }
+    }
+}
+
+#[test]
+fn rows_equal_scalar() {
+    for format in Format::ALL {
+        // Two super-blocks, or nine blocks of 32: the last group of eight is not whole.
+        let blocks = if format.block_len() == 256 { 2 } else { 288 / format.block_len() };
+        let values = blocks * format.block_len();
+        let (row, x) = (row(format, blocks), floats(values, 7));
+        let row = &row[1..];
+        let quantised = format.activation().is_some();
+        let run = |k: &Kernels| {
+            let mut out = vec![0.0; values];
+            k.dequantize(format, row, &mut out);
+            if quantised {
+                let x8 = columns(format, values);
+                out.extend(x8.each_ref().map(|x| k.qdot(format, row, x)));
+                out.extend(k.qdot4(format, row, x8.each_ref().map(|x| &x[..])));
+                out.push(k.qdot_exact(format, row, &x));
+            } else {
+                let mut sums = vec![0.0; 9];
+                let k_len = values / 9;
+                k.chain(format, row, &x[..k_len], &mut sums);
+                out.extend(sums);
+            }
+            out
+        };
+        for kernels in siblings() {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} {format}"));
+        }
+    }
+}
+
+#[test]
+fn a_tile_equals_scalar_row_dots() {
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        let per_row = 256 / format.block_len();
+        let rows = row(format, PANEL * per_row);
+        let [x, ..] = columns(format, 256);
+        for kernels in siblings().filter(|kernels| kernels.has_tiles(format)) {
+            let mut tile = [[9.0; ROWS]; COLUMNS];
+            kernels.tile(format, &rows[1..], PANEL, &x, 1, &mut tile);
+            for (r, w) in rows[1..].chunks(rows[1..].len() / PANEL).enumerate() {
+                let want = SCALAR.qdot(format, w, &x);
+                assert_same(&[tile[0][r]], &[want], &format_args!("{kernels:?} {format} row {r}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_equal_scalar() {
+    for n in [1, 31, 64, 300] {
+        let x = floats(n + 1, 5);
+        for scale in [ActScale::Per32, ActScale::Per256] {
+            let run = |k: &Kernels| {
+                let mut out = vec![ActBlock::ZERO; ActBlock::count(n)];
+                k.quantize(scale, &x[1..], &mut out);
+                out
+            };
+            for kernels in siblings() {
+                assert_eq!(run(&kernels), run(&SCALAR), "{kernels:?} n={n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lies_between_products_equals_scalar() {
+    for n in [0, 5, 8, 27] {
+        let (x, y) = (floats(n, 1), floats(n, 2));
+        let angles: Vec<[f32; 2]> = y.as_chunks::<2>().0.to_vec();
+        let run = |k: &Kernels| {
+            let mut out = vec![x.clone(); 8];
+            k.silu_mul(&mut out[0], &y);
+            k.gelu_mul(&mut out[1], &y);
+            let (max, sum) = k.exp_sum(&mut out[2]);
+            k.rms_norm(&x, &y, 1e-5, &mut out[3]);
+            k.rope(RopePairs::Neighbours, &mut out[4], &angles);
+            k.rope(RopePairs::Halves, &mut out[5], &angles);
+            k.exp(&mut out[6]);
+            k.add(&mut out[7], &y);
+            out.push(vec![max, sum]);
+            out.concat()
+        };
+        for kernels in siblings() {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} n={n}"));
+        }
+    }
+}
+
+#[test]
+fn attention_equals_scalar() {
+    fn check<E: CacheElement>(convert: fn(u32) -> E) {
+        let (head_dim, end) = (20, 11);
+        let room = usize::next_multiple_of(end, KEY_LANES) * head_dim;
+        let cells = |seed| -> Vec<E> { bits(room, seed).map(convert).collect() };
+        let (keys, values) = (cells(1), cells(2));
+        let cache = HeadCache { keys: &keys, values: &values };
+        let q = floats(head_dim, 3);
+        let run = |k: &Kernels| {
+            let mut out = vec![0.0; head_dim];
+            let state = k.attend(&q, cache, 3..end, &mut out);
+            out.extend([state.max, state.sum]);
+            out
+        };
+        for kernels in siblings() {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?}"));
+        }
+    }
+    check(|bits| (bits >> 16) as i16 as f32 / 16384.0);
+    check(|bits| f16::from_bits((bits & 0x83ff | (9 + (bits >> 16) % 8) << 10) as u16));
+}
