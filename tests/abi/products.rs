@@ -104,3 +104,31 @@ fn qdot_keeps_to_its_slices_and_registers() {
         }
     }
 }
+
+#[test]
+fn qdot2x2_keeps_to_its_slices_and_registers() {
+    let mut rows: [Buffer<u8>; 2] = std::array::from_fn(|_| Buffer::new(9 * 320));
+    let mut columns: [Buffer<ActBlock>; 2] = std::array::from_fn(|_| Buffer::new(9));
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        let most = if format.block_len() == 32 { 24 } else { 5 };
+        for blocks in 0..=most {
+            let scale = format.activation().expect("quantised");
+            let x = [3, 4].map(|seed| activations(scale, blocks * format.block_len(), seed));
+            let first = row(format, blocks);
+            // The rows differ: the second is the first from its end.
+            let second = first.rchunks(format.block_bytes()).collect::<Vec<_>>().concat();
+            let weights = [first, second];
+            let want = weights.each_ref().map(|w| x.each_ref().map(|x| SCALAR.qdot(format, w, x)));
+            for (kernels, side) in cases() {
+                let [first, second] = rows.each_mut();
+                let w = [first.input(side, &weights[0]), second.input(side, &weights[1])];
+                let [first, second] = columns.each_mut();
+                let x = [first.input(side, &x[0]), second.input(side, &x[1])];
+                let label = format_args!("qdot2x2 of {blocks} {format}, {kernels:?}, {side:?}");
+                let got = call(label, || kernels.qdot2x2(format, w, x));
+                let (got, want) = (got.as_flattened(), want.as_flattened());
+                assert_eq!(bits_of(got), bits_of(want), "{label}");
+            }
+        }
+    }
+}

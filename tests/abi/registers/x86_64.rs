@@ -81,9 +81,10 @@ pub unsafe fn call(f: extern "C" fn(*mut c_void), argument: *mut c_void) -> Vec<
 /// Calls an assembly function directly: nothing the compiler made saves a register between it and here.
 ///
 /// # Safety
-/// `f` takes these arguments.
+/// `f` takes these arguments, three.
 #[cfg(asm_x86_64)]
-pub unsafe fn call_assembly(label: fmt::Arguments<'_>, f: usize, arguments: [usize; 3]) -> f32 {
+pub unsafe fn call_assembly(label: fmt::Arguments<'_>, f: usize, arguments: &[usize]) -> f32 {
+    let arguments = arguments.try_into().expect("three arguments");
     // SAFETY: the caller's promise.
     let (seen, result) = super::with_label(label, || unsafe {
         trampoline(f, arguments);
