@@ -6,8 +6,9 @@
 //     x1  block of activations (320 bytes: 256 quants, 16 sums, 8 scales)
 //     x2  blocks left         x3  the block's top bits
 //     s0  acc         v1, v2  masks (smull: 0x0f, 0x30; sdot: 0xc0, 0xaa, and in v3 0xf0)
-//     smull:  v3, v4  top bits        v5, v6  scales      v16 to v23, v26, v27  quants, activations       v24, v25  products      v28, v29  sums
-//     sdot:   v4, v5  top bits        v6, v7, v16 to v21  quants, activations     v22  isum       v23  scales     v24 to v31  sums of
+//     smull:  v3, v4  top bits        v5  scales      v16 to v27  quants, activations     v6, v7, v30, v31  products
+//             v28, v29  sums; then isum and the scale of the chain
+//     sdot:   v4, v5  top bits        v6, v7, v16 to v21  quants, activations     v22  isum       v23  scales; then that of the chain     v24 to v31  sums of
 //             sub-blocks      [sp]  32 bytes of zeros
 //
 // Quants are stored plus 32. Where sdot multiplies, a quant lies in the upper six bits of a byte, its top bit inverted: four times
@@ -16,54 +17,61 @@
 //
 // Vector operations of a super-block, sdot: 16 sdot, 44 to unpack, 12 addp that put the sums in order, 6 + 8 slots for
 // scales, 5 for the chain: 91 slots, on two pipes (Neoverse N1) 45.5 cycles, on three (Apple M1 as LLVM models it) 29, on four (Neoverse
-// V1) 22. smull: 32, 44 to unpack, 8 addp, 16 smlal by scales, 8 for what is subtracted, 6 for the chain: 114, of which 52 multiply,
-// on one pipe of Neoverse N1. Ordered for Neoverse N1 by llvm-mca.
+// V1) 22. smull: 32, 44 to unpack, 8 addp, 16 smlal by scales, 8 for what is subtracted, 6 for the chain: 114, of which 52 multiply, on
+// one pipe of Neoverse N1. Ordered by llvm-mca for Neoverse N1, and for CPUs that take instructions in order (Cortex-A53, A55): the
+// chain of f32 is one block late.
 
-// Sub-blocks 8 h + 2 b and the next, whose quants are v\w0 and v\w1, times their activations. A lane adds up two products, and
-// four after addp: 4 * 63 * 127 < 2^15. Times their scales, v\s, the sums of the first go to v28 and those of the second to v29,
-// by instructions that are called \first and \first\()2.
-.macro Q6_K_SMULL h, b, w0, w1, s, first
-    ldp         q22, q23, [x1, #128*\h + 32*\b]
-    smull       v24.8h, v\w0\().8b, v22.8b
-    smull       v25.8h, v\w1\().8b, v23.8b
-    smlal2      v24.8h, v\w0\().16b, v22.16b
-    smlal2      v25.8h, v\w1\().16b, v23.16b
-    addp        v24.8h, v24.8h, v25.8h
-    \first      v28.4s, v24.4h, v\s\().h[2*\b]
-    \first\()2  v29.4s, v24.8h, v\s\().h[2*\b + 1]
+// Four sub-blocks whose quants are \w0 to \w3, their activations at \at, interleaved for CPUs that take instructions in order. A lane
+// of a product adds up two, and four after addp: 4 * 63 * 127 < 2^15. Times their scales, elements of v5 from \first on, the sums
+// go to v28 and v29, by instructions that are called \scale and \scale\()2, then smlal.
+.macro Q6_K_SMULL at, w0, w1, w2, w3, first, scale
+    ldp         q24, q25, [x1, #\at]
+    ldp         q26, q27, [x1, #\at + 32]
+    smull       v6.8h, v\w0\().8b, v24.8b
+    smull       v7.8h, v\w1\().8b, v25.8b
+    smull       v30.8h, v\w2\().8b, v26.8b
+    smull       v31.8h, v\w3\().8b, v27.8b
+    smlal2      v6.8h, v\w0\().16b, v24.16b
+    smlal2      v7.8h, v\w1\().16b, v25.16b
+    smlal2      v30.8h, v\w2\().16b, v26.16b
+    smlal2      v31.8h, v\w3\().16b, v27.16b
+    addp        v6.8h, v6.8h, v7.8h
+    addp        v30.8h, v30.8h, v31.8h
+    \scale      v28.4s, v6.4h, v5.h[\first]
+    \scale\()2  v29.4s, v6.8h, v5.h[\first + 1]
+    smlal       v28.4s, v30.4h, v5.h[\first + 2]
+    smlal2      v29.4s, v30.8h, v5.h[\first + 3]
 .endm
 
-// Sub-blocks 8 h to 8 h + 7, with the scales v\s.
-.macro Q6_K_SMULL_HALF h, s, first
+// Sub-blocks 8 h to 8 h + 7, with the scales v5.
+.macro Q6_K_SMULL_HALF h, scale
     ldp         q16, q17, [x0, #64*\h]
     ldp         q3, q4, [x3, #32*\h]
     ldp         q18, q19, [x0, #64*\h + 32]
     and         v20.16b, v16.16b, v1.16b
     and         v21.16b, v17.16b, v1.16b
-    shl         v26.16b, v3.16b, #4
-    shl         v27.16b, v4.16b, #4
-    bit         v20.16b, v26.16b, v2.16b
-    bit         v21.16b, v27.16b, v2.16b
-    Q6_K_SMULL  \h, 0, 20, 21, \s, \first
-    and         v20.16b, v18.16b, v1.16b
-    and         v21.16b, v19.16b, v1.16b
+    shl         v24.16b, v3.16b, #4
+    shl         v25.16b, v4.16b, #4
+    and         v22.16b, v18.16b, v1.16b
+    and         v23.16b, v19.16b, v1.16b
     shl         v26.16b, v3.16b, #2
     shl         v27.16b, v4.16b, #2
-    bit         v20.16b, v26.16b, v2.16b
-    bit         v21.16b, v27.16b, v2.16b
-    Q6_K_SMULL  \h, 1, 20, 21, \s, smlal
+    bit         v20.16b, v24.16b, v2.16b
+    bit         v21.16b, v25.16b, v2.16b
+    bit         v22.16b, v26.16b, v2.16b
+    bit         v23.16b, v27.16b, v2.16b
     ushr        v16.16b, v16.16b, #4
     ushr        v17.16b, v17.16b, #4
-    bit         v16.16b, v3.16b, v2.16b
-    bit         v17.16b, v4.16b, v2.16b
-    Q6_K_SMULL  \h, 2, 16, 17, \s, smlal
     ushr        v18.16b, v18.16b, #4
     ushr        v19.16b, v19.16b, #4
+    Q6_K_SMULL  128*\h, 20, 21, 22, 23, 0, \scale
+    bit         v16.16b, v3.16b, v2.16b
+    bit         v17.16b, v4.16b, v2.16b
     ushr        v3.16b, v3.16b, #2
     ushr        v4.16b, v4.16b, #2
     bit         v18.16b, v3.16b, v2.16b
     bit         v19.16b, v4.16b, v2.16b
-    Q6_K_SMULL  \h, 3, 18, 19, \s, smlal
+    Q6_K_SMULL  128*\h + 64, 16, 17, 18, 19, 4, smlal
 .endm
 
 FUNCTION quintile_q6_k_dot_neon
@@ -71,34 +79,42 @@ FUNCTION quintile_q6_k_dot_neon
     cbz         x2, 20f
     movi        v1.16b, #0x0f
     movi        v2.16b, #0x30
+    movi        v28.2d, #0
+    movi        v29.2d, #0
     .p2align 5
 10:
+    // The chain is that of the block before, of which isum lies in the lanes of v28, and the scale in s29: so nothing waits for it.
     add         x3, x0, #128
-    ldr         q6, [x3, #64]
-    sshll       v5.8h, v6.8b, #0
-    sshll2      v6.8h, v6.16b, #0
-    Q6_K_SMULL_HALF 0, 5, smull
-    Q6_K_SMULL_HALF 1, 6, smlal
+    ldr         q5, [x3, #64]
+    addv        s28, v28.4s
+    sshll       v5.8h, v5.8b, #0
+    scvtf       s28, s28
+    fmadd       s0, s29, s28, s0
+    Q6_K_SMULL_HALF 0, smull
+    ldr         q5, [x3, #64]
+    sshll2      v5.8h, v5.16b, #0
+    Q6_K_SMULL_HALF 1, smlal
     // Quants are stored plus 32: 32 times a scale times the sum of its activations is too much.
+    ldr         q6, [x3, #64]
     ldp         q16, q17, [x1, #256]
     shl         v5.8h, v5.8h, #5
-    shl         v6.8h, v6.8h, #5
+    sshll       v6.8h, v6.8b, #5
     ldr         h18, [x3, #80]
     ldr         s19, [x1, #288]
-    smlsl       v28.4s, v5.4h, v16.4h
-    smlsl2      v29.4s, v5.8h, v16.8h
+    smlsl       v28.4s, v5.4h, v17.4h
+    smlsl2      v29.4s, v5.8h, v17.8h
     fcvt        s18, h18
-    smlsl       v28.4s, v6.4h, v17.4h
-    smlsl2      v29.4s, v6.8h, v17.8h
-    fmul        s18, s18, s19
-    add         v28.4s, v28.4s, v29.4s
-    addv        s28, v28.4s
-    scvtf       s28, s28
-    fmadd       s0, s18, s28, s0
+    smlsl       v28.4s, v6.4h, v16.4h
+    smlsl2      v29.4s, v6.8h, v16.8h
     add         x0, x0, #210
     add         x1, x1, #320
     subs        x2, x2, #1
+    add         v28.4s, v28.4s, v29.4s
+    fmul        s29, s18, s19
     b.ne        10b
+    addv        s28, v28.4s
+    scvtf       s28, s28
+    fmadd       s0, s29, s28, s0
 20:
 END quintile_q6_k_dot_neon
 
@@ -164,9 +180,15 @@ FUNCTION quintile_q6_k_dot_dotprod, dotprod
     movi        v1.16b, #0xc0
     movi        v2.16b, #0xaa
     movi        v3.16b, #0xf0
+    movi        v22.2d, #0
+    movi        v23.2d, #0
     .p2align 5
 10:
+    // The chain is that of the block before, of which isum lies in the lanes of v22, and the scale in s23.
+    addv        s22, v22.4s
     add         x3, x0, #128
+    scvtf       s22, s22, #2
+    fmadd       s0, s23, s22, s0
     Q6_K_HALF   0
     ldr         q23, [x3, #64]
     sshll       v20.8h, v23.8b, #0
@@ -182,15 +204,15 @@ FUNCTION quintile_q6_k_dot_dotprod, dotprod
     sshll2      v20.4s, v20.8h, #0
     fcvt        s16, h16
     mla         v22.4s, v24.4s, v21.4s
-    mla         v22.4s, v28.4s, v20.4s
-    fmul        s16, s16, s17
-    addv        s22, v22.4s
-    scvtf       s22, s22, #2
-    fmadd       s0, s16, s22, s0
     add         x0, x0, #210
     add         x1, x1, #320
     subs        x2, x2, #1
+    mla         v22.4s, v28.4s, v20.4s
+    fmul        s23, s16, s17
     b.ne        10b
+    addv        s22, v22.4s
+    scvtf       s22, s22, #2
+    fmadd       s0, s23, s22, s0
     DROP_ZEROS
 20:
 END quintile_q6_k_dot_dotprod, dotprod

@@ -94,7 +94,7 @@ FUNCTION quintile_q8_0_dot2x2_i8mm, i8mm
     adds        x4, x4, #8
     b.eq        40f
     sub         sp, sp, #128
-    .cfi_def_cfa_offset 128
+    .cfi_adjust_cfa_offset 128
     stp         q16, q17, [sp]
     stp         q18, q19, [sp, #32]
     stp         q20, q21, [sp, #64]
@@ -128,7 +128,7 @@ FUNCTION quintile_q8_0_dot2x2_i8mm, i8mm
     ldp         q20, q21, [sp, #64]
     ldp         q22, q23, [sp, #96]
     add         sp, sp, #128
-    .cfi_def_cfa_offset 0
+    .cfi_adjust_cfa_offset -128
 40:
     fadd        v16.4s, v16.4s, v17.4s
     fadd        v18.4s, v18.4s, v19.4s
