@@ -12,9 +12,12 @@ fn main() {
     let target = |key: &str| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
     // x32 and ilp32 have 32-bit pointers: the files assume 64. Lanes and the bytes of formats are little-endian.
     let is_little_64 = target("POINTER_WIDTH") == "64" && target("ENDIAN") == "little";
-    let arch = target("ARCH");
-    if is_little_64 && matches!(&*arch, "x86_64" | "aarch64") {
-        println!("cargo::rustc-cfg=asm_{arch}");
+    // Targets without floating point have no vector registers either.
+    let has_neon = target("FEATURE").split(',').any(|feature| feature == "neon");
+    match &*target("ARCH") {
+        "x86_64" if is_little_64 => println!("cargo::rustc-cfg=asm_x86_64"),
+        "aarch64" if is_little_64 && has_neon => println!("cargo::rustc-cfg=asm_aarch64"),
+        _ => {}
     }
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let suffix: String =

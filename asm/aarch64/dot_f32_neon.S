@@ -1,14 +1,15 @@
 // float quintile_dot_f32_neon(const float *a, const float *b, size_t n)
 //
-// The inner product by the contract of 64 lanes (src/kernels/dot/mod.rs): sixteen accumulators, lane j of the contract in lane
-// j % 4 of v(16 + j / 4).
+// The inner product by the contract of 64 lanes (src/kernels/dot/mod.rs): sixteen accumulators, lane j of the contract
+// in lane j % 4 of v(16 + j / 4).
 //
 //     x0  a          x1  b          x2  elements left
-//     x3  elements of the last register, 0 to 3        x4  elements of whole registers before it        x5, x6  the last register's
+//     x3  elements of the last register, 0 to 3        x4  elements of whole registers before it
+//     x5, x6  where it is loaded from
 //     v16 to v31  the lanes       v0, v1  the last register's elements       v2  where those are       v3 to v7  loaded
 //
-// A block of 64 elements: 32 registers loaded, in pairs; 16 fmla. Two loads a cycle (Neoverse N1, Apple M1 as LLVM models it) bound
-// it to 16 cycles, three (Neoverse V1) to 10.7; two multiply-adds a cycle take 8. Ordered for Neoverse N1 by llvm-mca.
+// A block of 64 elements: 32 registers loaded, in pairs; 16 fmla. Two loads a cycle (Neoverse N1) bound it to 16 cycles,
+// three (Neoverse V1) to 10.7; two multiply-adds a cycle take 8. Ordered for Neoverse N1 by llvm-mca.
 
 // Four registers of lanes from v\l0.
 .macro DOT_F32_16 offset, l0, l1, l2, l3

@@ -4,9 +4,10 @@
 //     END name, extension         returns, and closes the function
 //     ZEROS, DROP_ZEROS           32 bytes of zeros at sp; and the stack as it was
 //
-// All functions are leaves of AAPCS64 (Rust declares them `extern "C"`): arguments in x0 to x5, result in s0. x18 and x19 to
-// x29 are never used; of v8 to v15, whose lower halves belong to the caller, only what a function saves. An extension of the
-// baseline is named for one function alone. Constants are built in registers: code need not be readable as data.
+// All functions are leaves of AAPCS64 (Rust declares them `extern "C"`): arguments in x0 to x5, result in s0. x18 and
+// x19 to x29 are never used; of v8 to v15, whose lower halves belong to the caller, only what a function saves. An
+// extension of the baseline is named for one function alone. Constants are built in registers: code need not be
+// readable as data.
 //
 // The macros OPEN_SYMBOL and CLOSE_SYMBOL come from src/kernels/assembly.rs, which knows the object format.
 
@@ -43,8 +44,8 @@
     .cfi_adjust_cfa_offset -32
 .endm
 
-// Unpacks scales and minimums of the block of Q4_K or Q5_K at \row: eight bytes each, in x\scales and x\mins. Takes x6, x7, x12 and
-// x15; w10, w11 and v1 are K4_CONSTANTS.
+// Unpacks scales and minimums of the block of Q4_K or Q5_K at \row: eight bytes each, in x\scales and x\mins. Takes x6,
+// x7, x12 and x15; w10, w11 and v1 are K4_CONSTANTS.
 .macro K4_SCALES row, scales, mins
     ldp         w6, w7, [\row, #4]
     ldr         w12, [\row, #12]
@@ -66,8 +67,8 @@
     movi        v1.16b, #0x0f
 .endm
 
-// The scales of blocks \b to \b + 3 of Q8_0 at \row, f16, in x\to. Takes x6 to x8. They lie 34 bytes apart, and come by way of
-// integer registers, as a load to an element takes a vector pipe.
+// The scales of blocks \b to \b + 3 of Q8_0 at \row, f16, in x\to. Takes x6 to x8. They lie 34 bytes apart, and come by
+// way of integer registers, as a load to an element takes a vector pipe.
 .macro Q8_0_SCALES row, b, to
     ldrh        w\to, [\row, #34*(\b)]
     ldrh        w6, [\row, #34*(\b) + 34]
@@ -78,7 +79,8 @@
     orr         x\to, x\to, x7, lsl #32
 .endm
 
-// 32 bytes at \p + \at and at \q + \at: bytes 0 to 7 of both in v\t0, then 8 to 15, 16 to 23 and 24 to 31. Takes v24 to v27.
+// 32 bytes at \p + \at and at \q + \at: bytes 0 to 7 of both in v\t0, then 8 to 15, 16 to 23 and 24 to 31. Takes v24 to
+// v27.
 .macro INTERLEAVE p, q, at, t0, t1, t2, t3
     ldp         q24, q25, [\p, #\at]
     ldp         q26, q27, [\q, #\at]

@@ -1,22 +1,26 @@
-// void quintile_q4_k_dot2x2_i8mm(const block_q4_k *row_0, const block_q4_k *row_1, const act_block *x_0, const act_block *x_1,
-//                                size_t blocks, float out[2][2]), and quintile_q5_k_dot2x2_i8mm
+// void quintile_q4_k_dot2x2_i8mm(const block_q4_k *row_0, const block_q4_k *row_1,
+//                                const act_block *x_0, const act_block *x_1, size_t blocks, float out[2][2])
+// and quintile_q5_k_dot2x2_i8mm
 //
 // Two rows times two rows of byte activations: four times the contract of src/kernels/qdot/mod.rs.
 //
-//     x0, x1  block of either row         x2, x3  block of activations of either column (320 bytes: 256 quants, 16 sums, 8 scales)
-//     x4  blocks left         x5  out         x8, x9, x13, x14  scales and minimums of either row         x10, x11  constants
-//     v0  acc, as all sums: row 0 times columns 0 and 1, row 1 times both        v1  0x0f in each byte       v2, v3  isum, msum
+//     x0, x1  block of either row
+//     x2, x3  block of activations of either column (320 bytes: 256 quants, 16 sums, 8 scales)
+//     x4  blocks left         x5  out         x8, x9, x13, x14  scales and minimums of either row
+//     x10, x11  constants
+//     v0  acc, as all sums: row 0 times columns 0 and 1, row 1 times both        v1  0x0f in each byte
+//     v2, v3  isum, msum
 //     v4, v5  scales, bytes       v6, v7  sums of two sub-blocks      v16 to v31  quants, activations, temporary
 //     v8 to v11  fifth bits of both rows (Q5_K)       v12  0x10 in each byte      [sp]  zeros, then d8 to d12
 //
-// smmla multiplies two rows of eight bytes by two columns of eight. So eight bytes of either row share a register, and are unpacked
-// together; activations are interleaved likewise. Rows are interleaved before they are unpacked, which halves that. A lane of the
-// sums is an element of the result: nothing is added across lanes. Minimums go by smmla too: their six bits are bytes
-// as they are, and the sums of activations are split into two bytes.
+// smmla multiplies two rows of eight bytes by two columns of eight. So eight bytes of either row share a register, and
+// are unpacked together; activations are interleaved likewise. Rows are interleaved before they are unpacked, which
+// halves that. A lane of the sums is an element of the result: nothing is added across lanes. Minimums go by smmla too:
+// their six bits are bytes as they are, and the sums of activations are split into two bytes.
 //
-// Vector operations of a super-block, Q4_K: 34 smmla, 48 zip for quants and activations, 32 to unpack, 8 mla, 16 that spread scales,
-// 7 for minimums, 15 for d and the chain: 160; Q5_K takes 8 zip and 60 to unpack besides. 64 loads. On four vector pipes 40 and 57
-// cycles. Ordered for Neoverse V1 by llvm-mca, which tells 39.4 and 57.
+// Slots of vector operations of a super-block, Q4_K: 34 smmla, 48 zip for quants and activations, 32 to unpack, 8 mla,
+// 16 that spread scales, 7 for minimums, 12 for d and the chain: 157; Q5_K 64 more for fifth bits: 221. 64 loads. On the
+// four vector pipes of Neoverse V1 39.3 and 55.3 cycles. Ordered for it by llvm-mca.
 
 .macro Q4_K_2X2_UNPACK g
     INTERLEAVE  x0, x1, 16 + 32*\g, 20, 21, 22, 23
@@ -70,8 +74,9 @@
 .endif
 .endm
 
-// Sub-blocks 2g and 2g + 1, unpacked by \unpack: v16 to v19 are the quants of the even one (elements 0 to 7, 8 to 15, and so on), v20
-// to v23 of the odd one. Their scales are made of v\bytes by \widen, four numbers for each of the rows' elements.
+// Sub-blocks 2g and 2g + 1, unpacked by \unpack: v16 to v19 are the quants of the even one (elements 0 to 7, 8 to 15,
+// and so on), v20 to v23 of the odd one. Their scales are made of v\bytes by \widen, four numbers for each of the rows'
+// elements.
 .macro K4_2X2_GROUP g, unpack, widen, bytes, size
     \unpack     \g
     INTERLEAVE  x2, x3, 64*\g, 28, 29, 30, 31

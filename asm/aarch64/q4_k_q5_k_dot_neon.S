@@ -1,34 +1,38 @@
 // float quintile_q4_k_dot_neon(const block_q4_k *row, const act_block *x, size_t blocks), and quintile_q4_k_dot_dotprod,
 // quintile_q5_k_dot_neon, quintile_q5_k_dot_dotprod
 //
-// One row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs. The functions differ in what is unpacked
-// (Q4_K, Q5_K) and in how bytes are multiplied (smull, sdot).
+// One row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs. The functions differ in what
+// is unpacked (Q4_K, Q5_K) and in how bytes are multiplied (smull, sdot).
 //
 //     x0  block of the row (144 or 176 bytes: d, dmin, 12 bytes of scales, for Q5_K 32 of fifth bits, 128 of nibbles)
 //     x1  block of activations (320 bytes: 256 quants, 16 sums, 8 scales)
 //     x2  blocks left         x8, x9  scales, minimums        x10, x11  constants         x6, x7, x12, x15  temporary
 //     s0  acc         v1  0x0f in each byte       v2  0x10        v3, v4  fifth bits      v5  scales
-//     v16 to v23  quants and activations          v28  isum; then, folded with msum, what the chain of the next block adds
-//     sdot:   v24, v25  scales of the chain       v27, v29 to v31  sums of sub-blocks     v6, v7, v26  temporary      [sp]  zeros
-//     smull:  v29, v30  scales of the chain; before, sums and products        v6, v7, v31  products       v24 to v27  activations
+//     v16 to v23  quants and activations
+//     v28  isum; then, folded with msum, what the chain of the next block adds
+//     sdot:   v24, v25  scales of the chain       v27, v29 to v31  sums of sub-blocks     v6, v7, v26  temporary
+//             [sp]  zeros
+//     smull:  v29, v30  scales of the chain; before, sums and products        v6, v7, v31  products
+//             v24 to v27  activations
 //
-// sdot: sixteen products are one operation. The eight sums of sub-blocks are put in order by six addp, so that two multiplications
-// apply the scales: by element (mla) there would be eight, each of two slots on Neoverse N1.
-// Slots of vector operations of a super-block, Q4_K: 16 sdot, 16 to unpack, 6 addp, 7 for scales, 4 for minimums, 9 for d and the
-// chain: 58; Q5_K: 30 more for fifth bits, which are shifted to bit 4 and inserted: 88. 34 loads. On the two vector pipes of Neoverse
-// N1 29 and 44 cycles, on three (Apple M1 as LLVM models it) 19.3 and 29.3, on four (Neoverse V1) 14.5 and 22.
+// sdot: sixteen products are one operation. The eight sums of sub-blocks are put in order by six addp, so that two
+// multiplications apply the scales: by element (mla) there would be eight, each of two slots on Neoverse N1. Slots of
+// vector operations of a super-block, Q4_K: 16 sdot, 16 to unpack, 6 addp, 7 for scales, 4 for minimums, 9 for d and
+// the chain: 58; Q5_K: 30 more for fifth bits, which are shifted to bit 4 and inserted: 88. 34 loads. On the two vector
+// pipes of Neoverse N1 29 and 44 cycles, on three (Apple M1 as LLVM models it) 19.3 and 29.3, on four (Neoverse V1)
+// 14.5 and 22.
 //
-// smull: eight products are one operation. Sums of sixteen bits hold a sub-block, so that the scales are applied by smlal with an
-// element, which also widens: six operations for 32 products, and no horizontal sums but one addp for two sub-blocks.
-// Q4_K: 32 smull, 16 to unpack, 13 for scales, 14 for the rest: 75; Q5_K 105. Of these 42 multiply, on one pipe of Neoverse N1: 43 and
-// 52 cycles.
+// smull: eight products are one operation. Sums of sixteen bits hold a sub-block, so that the scales are applied by
+// smlal with an element, which also widens: five operations for 32 products, and no horizontal sums but one addp for
+// two sub-blocks. Q4_K: 32 smull, 16 to unpack, 13 for scales, 14 for the rest: 75; Q5_K 105. Of these 42 multiply, on
+// one pipe of Neoverse N1: 43 and 52 cycles.
 //
-// Ordered by llvm-mca for Neoverse N1, and for CPUs that take instructions in order (Cortex-A53, A55): four chains of products
-// side by side, and the chain of f32 one block late.
+// Ordered by llvm-mca for Neoverse N1, and for CPUs that take instructions in order (Cortex-A53, A55): four chains of
+// products side by side, and the chain of f32 one block late.
 
-// s0 = fma(d * dx, isum, s0), then fma(-(dmin * dx), msum, s0): scales in s\d and s\m, sums in v28, as folded by addp once: isum twice,
-// then msum twice, to be added. In the loops, the chain is that of the block before, in between the work on the next: so nothing
-// waits for it, and it begins with zeros.
+// s0 = fma(d * dx, isum, s0), then fma(-(dmin * dx), msum, s0): scales in s\d and s\m, sums in v28, as folded by addp
+// once: isum twice, then msum twice, to be added. In the loops, the chain is that of the block before, in between the
+// work on the next: so nothing waits for it, and it begins with zeros.
 .macro K4_CHAIN d, m
     addp        v28.4s, v28.4s, v28.4s
     scvtf       v28.2s, v28.2s
@@ -58,8 +62,8 @@
     Q5_K_FIFTHS 2*\g, 22, 23, 16, 17, 6, 7, 26, 6
 .endm
 
-// Bits j of v3 and v4 become the fifth ones of v\e0 and v\e1, bits j + 1 those of v\o0 and v\o1. Takes v\t0 to v\t3, of which the
-// last may be the first.
+// Bits j of v3 and v4 become the fifth ones of v\e0 and v\e1, bits j + 1 those of v\o0 and v\o1. Takes v\t0 to v\t3, of
+// which the last may be the first.
 .macro Q5_K_FIFTHS j, e0, e1, o0, o1, t0, t1, t2, t3
 .if (\j) == 4
     ushr        v\t2\().16b, v3.16b, #1
@@ -94,8 +98,8 @@
     sdot        v\odd\().4s, v17.16b, v21.16b
 .endm
 
-// A block, and the chain of the one before. The sums of eight sub-blocks are put in order by a tree of addp, in two registers, which
-// are multiplied by the scales.
+// A block, and the chain of the one before. The sums of eight sub-blocks are put in order by a tree of addp, in two
+// registers, which are multiplied by the scales.
 .macro K4_SDOT_BLOCK unpack, bytes
     addp        v28.4s, v28.4s, v28.4s
     K4_SCALES   x0, 8, 9
@@ -160,8 +164,8 @@
 20:
 .endm
 
-// Sub-blocks 4p to 4p + 3, two pairs of which are interleaved for CPUs that take instructions in order. Quants of the even ones: v20
-// and v21, v22 and v23; of the odd ones: v16 and v17, v18 and v19.
+// Sub-blocks 4p to 4p + 3, two pairs of which are interleaved for CPUs that take instructions in order. Quants of the
+// even ones: v20 and v21, v22 and v23; of the odd ones: v16 and v17, v18 and v19.
 .macro Q4_K_UNPACK_4 p, nibbles=16
     ldp         q16, q17, [x0, #\nibbles + 64*\p]
     ldp         q18, q19, [x0, #\nibbles + 64*\p + 32]

@@ -1,18 +1,22 @@
-// void quintile_q6_k_dot2x2_i8mm(const block_q6_k *row_0, const block_q6_k *row_1, const act_block *x_0, const act_block *x_1,
-//                                size_t blocks, float out[2][2])
+// void quintile_q6_k_dot2x2_i8mm(const block_q6_k *row_0, const block_q6_k *row_1,
+//                                const act_block *x_0, const act_block *x_1, size_t blocks, float out[2][2])
 //
 // Two Q6_K rows times two rows of byte activations: four times the contract of src/kernels/qdot/mod.rs.
 //
-//     x0, x1  block of either row         x2, x3  block of activations of either column       x4  blocks left         x5  out
+//     x0, x1  block of either row         x2, x3  block of activations of either column       x4  blocks left
+//     x5  out
 //     x6, x7  top bits, scales and d of either block          x8, x9, x12  temporary
 //     v0  acc, as all sums: row 0 times columns 0 and 1, row 1 times both     v1, v2, v3  0xc0, 0xaa, 0xf0 in each byte
 //     v4  isum        v5, v6  scales of eight sub-blocks, bytes       v7  of two, 16 bits      v30, v31  of one
-//     v16 to v19  top bits        v20 to v23  low bits        v24, v25  quants        v26 to v29  activations, sums       [sp]  zeros
+//     v16 to v19  top bits        v20 to v23  low bits        v24, v25  quants        v26 to v29  activations, sums
+//     [sp]  zeros
 //
-// As in q4_k_q5_k_dot2x2_i8mm.S, eight bytes of either row share a register; quants are four times themselves, as in q6_k_dot_neon.S.
+// As in q4_k_q5_k_dot2x2_i8mm.S, eight bytes of either row share a register; quants are four times themselves, as in
+// q6_k_dot_neon.S.
 //
-// Slots of vector operations of a super-block: 32 smmla, 24 zip for quants and 32 for activations, 88 to unpack, 16 mla, 32 that
-// spread scales, 8 for d and the chain: 232, on four pipes (Neoverse V1) 58 cycles. 80 loads. Ordered for Neoverse V1 by llvm-mca.
+// Slots of vector operations of a super-block: 32 smmla, 24 zip for quants and 32 for activations, 88 to unpack, 16
+// mla, 32 that spread scales, 8 for d and the chain: 232, on four pipes (Neoverse V1) 58 cycles. 80 loads. Ordered for
+// Neoverse V1 by llvm-mca.
 
 // Quants of low nibbles, in v24 and v25: b = 0 or 1.
 .macro Q6_K_2X2_LOW b, qh0, qh1, ql0, ql1
@@ -56,8 +60,8 @@
     mla         v4.4s, v29.4s, v\scale\().4s
 .endm
 
-// Sub-blocks 8 h + 2 b and the next, by \unpack, which leaves their quants in v\w0 to v\w3. Their scales are v\bytes, widened by
-// \widen.
+// Sub-blocks 8 h + 2 b and the next, by \unpack, which leaves their quants in v\w0 to v\w3. Their scales are v\bytes,
+// widened by \widen.
 .macro Q6_K_2X2_PAIR h, b, unpack, w0, w1, w2, w3, widen, bytes, size
     \widen      v7.8h, v\bytes\().\size, #0
     \unpack     \b, 16, 17, 20, 21

@@ -8,22 +8,23 @@
 //     s0  acc         v1, v2  masks (smull: 0x0f, 0x30; sdot: 0xc0, 0xaa, and in v3 0xf0)
 //     smull:  v3, v4  top bits        v5  scales      v16 to v27  quants, activations     v6, v7, v30, v31  products
 //             v28, v29  sums; then isum and the scale of the chain
-//     sdot:   v4, v5  top bits        v6, v7, v16 to v21  quants, activations     v22  isum       v23  scales; then that of the chain     v24 to v31  sums of
-//             sub-blocks      [sp]  32 bytes of zeros
+//     sdot:   v4, v5  top bits        v6, v7, v16 to v21  quants, activations     v22  isum
+//             v23  scales; then that of the chain     v24 to v31  sums of sub-blocks      [sp]  32 bytes of zeros
 //
-// Quants are stored plus 32. Where sdot multiplies, a quant lies in the upper six bits of a byte, its top bit inverted: four times
-// the quant less 32, without a subtraction, as the last two bits of isum are taken off by the conversion to f32. With
-// smull, products of that size would not fit i16: 32 times the sums of activations is subtracted in the end, by their scales.
+// Quants are stored plus 32. Where sdot multiplies, a quant lies in the upper six bits of a byte, its top bit inverted:
+// four times the quant less 32, without a subtraction, as the last two bits of isum are taken off by the conversion to
+// f32. With smull, products of that size would not fit i16: 32 times the sums of activations is subtracted in the end,
+// by their scales.
 //
 // Vector operations of a super-block, sdot: 16 sdot, 44 to unpack, 12 addp that put the sums in order, 6 + 8 slots for
-// scales, 5 for the chain: 91 slots, on two pipes (Neoverse N1) 45.5 cycles, on three (Apple M1 as LLVM models it) 29, on four (Neoverse
-// V1) 22. smull: 32, 44 to unpack, 8 addp, 16 smlal by scales, 8 for what is subtracted, 6 for the chain: 114, of which 52 multiply, on
-// one pipe of Neoverse N1. Ordered by llvm-mca for Neoverse N1, and for CPUs that take instructions in order (Cortex-A53, A55): the
-// chain of f32 is one block late.
+// scales, 5 for the chain: 91 slots, on two pipes (Neoverse N1) 45.5 cycles, on three (Apple M1 as LLVM models it) 29,
+// on four (Neoverse V1) 22. smull: 32, 44 to unpack, 8 addp, 16 smlal by scales, 8 for what is subtracted, 6 for the
+// chain: 114, of which 52 multiply, on one pipe of Neoverse N1. Ordered by llvm-mca for Neoverse N1, and for CPUs that
+// take instructions in order (Cortex-A53, A55): the chain of f32 is one block late.
 
-// Four sub-blocks whose quants are \w0 to \w3, their activations at \at, interleaved for CPUs that take instructions in order. A lane
-// of a product adds up two, and four after addp: 4 * 63 * 127 < 2^15. Times their scales, elements of v5 from \first on, the sums
-// go to v28 and v29, by instructions that are called \scale and \scale\()2, then smlal.
+// Four sub-blocks whose quants are \w0 to \w3, their activations at \at, interleaved for CPUs that take instructions in
+// order. A lane of a product adds up two, and four after addp: 4 * 63 * 127 < 2^15. Times their scales, elements of v5
+// from \first on, the sums go to v28 and v29, by instructions that are called \scale and \scale\()2, then smlal.
 .macro Q6_K_SMULL at, w0, w1, w2, w3, first, scale
     ldp         q24, q25, [x1, #\at]
     ldp         q26, q27, [x1, #\at + 32]
@@ -83,7 +84,7 @@ FUNCTION quintile_q6_k_dot_neon
     movi        v29.2d, #0
     .p2align 5
 10:
-    // The chain is that of the block before, of which isum lies in the lanes of v28, and the scale in s29: so nothing waits for it.
+    // The chain is that of the block before, of which isum lies in the lanes of v28, and the scale in s29.
     add         x3, x0, #128
     ldr         q5, [x3, #64]
     addv        s28, v28.4s
@@ -137,8 +138,8 @@ END quintile_q6_k_dot_neon
     sdot        v\odd\().4s, v21.16b, v7.16b
 .endm
 
-// Products of sub-blocks 8 h + 2 b, b = 2 or 3, and the next: high nibbles. v\t0 and v\t1 get the quants; for b = 3 they are
-// v4 and v5, whose top bits are in place.
+// Products of sub-blocks 8 h + 2 b, b = 2 or 3, and the next: high nibbles. v\t0 and v\t1 get the quants; for b = 3
+// they are v4 and v5, whose top bits are in place.
 .macro Q6_K_HIGH h, b, ql0, ql1, even, odd, t0, t1
     and         v20.16b, v\ql0\().16b, v3.16b
     and         v21.16b, v\ql1\().16b, v3.16b

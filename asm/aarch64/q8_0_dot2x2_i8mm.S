@@ -1,15 +1,18 @@
-// void quintile_q8_0_dot2x2_i8mm(const block_q8_0 *row_0, const block_q8_0 *row_1, const act_block *x_0, const act_block *x_1,
-//                                size_t blocks, float out[2][2])
+// void quintile_q8_0_dot2x2_i8mm(const block_q8_0 *row_0, const block_q8_0 *row_1,
+//                                const act_block *x_0, const act_block *x_1, size_t blocks, float out[2][2])
 //
-// Two Q8_0 rows times two rows of byte activations: four times the contract of src/kernels/qdot/mod.rs, whose lane b is v(16 + b).
+// Two Q8_0 rows times two rows of byte activations: four times the contract of src/kernels/qdot/mod.rs, whose lane b is
+// v(16 + b).
 //
-//     x0, x1  block of either row         x2, x3  block of activations of either column       x4  blocks left         x5  out
-//     x6 to x12  temporary            v0 to v3  products of the scales of four blocks         v4 to v7, v24 to v31  temporary
+//     x0, x1  block of either row         x2, x3  block of activations of either column       x4  blocks left
+//     x5  out
+//     x6 to x12  temporary            v0 to v3  products of the scales of four blocks
+//     v4 to v7, v24 to v31  temporary
 //     v16 to v23  lanes, in each: row 0 times columns 0 and 1, row 1 times both
 //
-// Eight blocks: 32 smmla, 64 zip that bring eight bytes of both rows, or columns, into a register, 8 movi, 24 slots for the
-// conversion and the lanes, 32 for scales: 160 slots, on four pipes (Neoverse V1) 40 cycles; 86 loads. Ordered for Neoverse V1 by
-// llvm-mca.
+// Eight blocks: 32 smmla, 64 zip that bring eight bytes of both rows, or columns, into a register, 8 movi, 24 slots for
+// the conversion and the lanes, 32 for scales: 160 slots, on four pipes (Neoverse V1) 40 cycles; 86 loads. Ordered for
+// Neoverse V1 by llvm-mca.
 
 // Scales of blocks 4 half to 4 half + 3, of two rows and two columns: their four products, by block, in v0 to v3.
 .macro Q8_0_2X2_SCALES half

@@ -1,20 +1,22 @@
 // float quintile_q8_0_dot_neon(const block_q8_0 *row, const act_block *x, size_t blocks), and quintile_q8_0_dot_dotprod
 //
-// One Q8_0 row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs: lane b of the contract is lane b % 4
-// of v0 or, from b = 4 on, of v1.
+// One Q8_0 row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs: lane b of the contract is
+// lane b % 4 of v0 or, from b = 4 on, of v1.
 //
-//     x0  block of the row (34 bytes: d, 32 quants)           x1  block of activations (320 bytes: 256 quants, 16 sums, 8 scales)
+//     x0  block of the row (34 bytes: d, 32 quants)
+//     x1  block of activations (320 bytes: 256 quants, 16 sums, 8 scales)
 //     x2  blocks left         x3  x0 + 128        x4, x5  scales; then the lane, on the stack, and its activations' scale
 //     v0, v1  lanes       v2, v7  scales      v3, v4  those of activations, then products of both
 //     v5, v6, v16 to v23, v28 to v31  loaded          v24 to v27  products
 //
-// Eight blocks: 16 sdot and 8 movi (no loads here: they would be as many as two pipes allow), or 32 smull, 8 saddlp and 8 sadalp;
-// 6 addp, 12 slots for scales and lanes: 42 or 66 slots, 42 loads. On two pipes of either (Neoverse N1) 21 cycles with sdot; of the other
-// slots 40 take one of its pipes. On three of loads (Neoverse V1) 14. Ordered by llvm-mca for Neoverse N1, and for CPUs that
-// take instructions in order: three or four chains of products side by side.
+// Eight blocks: 16 sdot and 8 movi (no loads here: they would be as many as two pipes allow), or 32 smull, 8 saddlp and
+// 8 sadalp; 6 addp, 12 slots for scales and lanes: 42 or 66 slots, 42 loads. On two pipes of either (Neoverse N1) 21
+// cycles with sdot; of the other slots 40 take one of its pipes. On three of loads (Neoverse V1) 14. Ordered by
+// llvm-mca for Neoverse N1, and for CPUs that take instructions in order: three or four chains of products side by
+// side.
 
-// Blocks 4 half to 4 half + 3 in v16 to v23, and the activations of the first three in v28 to v31, v5 and v6; x3 = x0 + 128, as
-// offsets of ldur end at 255, and those of ldp are multiples of 16.
+// Blocks 4 half to 4 half + 3 in v16 to v23, and the activations of the first three in v28 to v31, v5 and v6; x3 = x0 +
+// 128, as offsets of ldur end at 255, and those of ldp are multiples of 16.
 .macro Q8_0_LOAD_4 half
     ldur        q16, [x3, #136*\half + 2 - 128]
     ldur        q17, [x3, #136*\half + 18 - 128]
