@@ -36,7 +36,8 @@ KERNELS = {
     "aarch64": ("src/kernels/*/neon.rs", "src/kernels/*/neon/*.rs", "asm/aarch64/*.S"),
 }
 STAGES = (
-    ("siblings", ["--no-default-features", "--test", "siblings"]),
+    # std: without it, nobody tells what an aarch64 CPU has.
+    ("siblings", ["--no-default-features", "--features", "std", "--test", "siblings"]),
     ("abi", ["--no-default-features", "--features", "driver", "--test", "abi"]),
 )
 
@@ -61,6 +62,7 @@ EQUIVALENT = (
     ("quantize_weights/avx2.rs", "_mm256_min_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
     ("quantize_weights/avx2.rs", "_mm256_max_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
     ("q4_k_dot", "jbe          20f", "four blocks one at a time, not together"),
+    ("aarch64/macros.S", "hint        #35", "a hint: what it says is for CPUs that check landing places"),
     ("dot_f32_avx2.S", "cmp         edx, 9", "eight elements by a mask of all lanes, not by a whole register"),
 )
 

@@ -169,7 +169,7 @@ impl Kernels {
 
     /// Two quantised rows times two rows of activations: element `[r][c]` has the bits of
     /// [`qdot`](Self::qdot) of row `r` and column `c`. Where the CPU multiplies small matrices of bytes (aarch64 with
-    /// i8mm), less than four times its time for Q8_0, Q4_K, Q5_K and Q6_K; elsewhere four of it.
+    /// i8mm), less than four times its time for Q8_0, Q4_K, Q5_K and Q6_K; elsewhere, four calls of it.
     ///
     /// # Panics
     /// As [`qdot`](Self::qdot).
