@@ -129,7 +129,6 @@ OPPOSITES = (
     ("lanes", "trn1 ", "trn2 "),
     ("lanes", "trn2 ", "trn1 "),
     ("lanes", "uzp1 ", "uzp2 "),
-    ("lanes", "smull ", "smull2 "),
     ("operation", "bit ", "bif "),
     ("operation", "addp ", "add "),
     ("operation", "sshll ", "ushll "),
