@@ -121,6 +121,11 @@ fn qdot(c: &mut Criterion) {
                     group.bench_function(id, |bench| {
                         bench.iter(|| kernels.qdot4(format, black_box(&w), black_box([&x; 4])));
                     });
+                    let id = BenchmarkId::new(format!("{} 2 x 2", isa.level()), name);
+                    group.bench_function(id, |bench| {
+                        let rows = [&w[..]; 2];
+                        bench.iter(|| kernels.qdot2x2(format, black_box(rows), black_box([&x; 2])));
+                    });
                 }
             }
         }

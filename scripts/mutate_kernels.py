@@ -5,10 +5,12 @@
     scripts/mutate_kernels.py --sample 50        fifty of them, always the same
     scripts/mutate_kernels.py --only q5_k        those whose file or line has that in it
     scripts/mutate_kernels.py                    all: about half an hour
+    scripts/mutate_kernels.py --target aarch64-unknown-linux-gnu
+                                                 those of aarch64, under qemu: see scripts/aarch64.sh for what that needs
 
 A mutant changes a number (a shift count, a lane or an element, a mask, an offset, a tail's bound), a sign
 (addition for subtraction), a comparison, the order of the halves or elements of a register, or takes a
-neighbouring element of a table, in one place of a generic.rs or avx2 file or of an assembly file. Each is
+neighbouring element of a table, in one place of a generic.rs, avx2 or neon file or of an assembly file. Each is
 built in a copy of the tree and runs tests/siblings, then, if nobody has noticed, tests/abi. A mutant is caught
 where a test fails, crashes or runs out of time; one that does not compile is none.
 
@@ -18,6 +20,7 @@ Prints a table in Markdown. Exit code 1 if a mutant survived that EQUIVALENT doe
 import argparse
 import hashlib
 import os
+import platform
 import re
 import shutil
 import signal
@@ -28,9 +31,13 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KERNELS = ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "asm/*/*.S")
+KERNELS = {
+    "x86_64": ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "asm/x86_64/*.S"),
+    "aarch64": ("src/kernels/*/neon.rs", "src/kernels/*/neon/*.rs", "asm/aarch64/*.S"),
+}
 STAGES = (
-    ("siblings", ["--no-default-features", "--test", "siblings"]),
+    # std: without it, nobody tells what an aarch64 CPU has.
+    ("siblings", ["--no-default-features", "--features", "std", "--test", "siblings"]),
     ("abi", ["--no-default-features", "--features", "driver", "--test", "abi"]),
 )
 
@@ -55,6 +62,7 @@ EQUIVALENT = (
     ("quantize_weights/avx2.rs", "_mm256_min_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
     ("quantize_weights/avx2.rs", "_mm256_max_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
     ("q4_k_dot", "jbe          20f", "four blocks one at a time, not together"),
+    ("aarch64/macros.S", "hint        #35", "a hint: what it says is for CPUs that check landing places"),
     ("dot_f32_avx2.S", "cmp         edx, 9", "eight elements by a mask of all lanes, not by a whole register"),
 )
 
@@ -105,6 +113,36 @@ OPPOSITES = (
     ("convention", "pop         rbp", "pop         rax"),
     ("tail", "vmaskmovps  ymm8, ymm11, ", "vmovups     ymm8, "),
     ("tail", "vmaskmovps  ymm9, ymm11, ", "vmovups     ymm9, "),
+    # aarch64.
+    ("sign", "vaddq_", "vsubq_"),
+    ("sign", "vsubq_", "vaddq_"),
+    ("sign", "vfmaq_", "vfmsq_"),
+    ("sign", "fmla ", "fmls "),
+    ("sign", "fmls ", "fmla "),
+    ("sign", "fmadd ", "fmsub "),
+    ("sign", "fadd ", "fsub "),
+    ("sign", "smlal ", "smlsl "),
+    ("sign", "smlsl ", "smlal "),
+    ("sign", "mla ", "mls "),
+    ("lanes", "zip1 ", "zip2 "),
+    ("lanes", "zip2 ", "zip1 "),
+    ("lanes", "trn1 ", "trn2 "),
+    ("lanes", "trn2 ", "trn1 "),
+    ("lanes", "uzp1 ", "uzp2 "),
+    ("operation", "bit ", "bif "),
+    ("operation", "addp ", "add "),
+    ("operation", "sshll ", "ushll "),
+    ("operation", "eor ", "orr "),
+    ("shift", "vshrq_n_u8", "vshlq_n_u8"),
+    ("shift", "rshrn ", "shrn "),
+    ("shift", "ushr ", "shl "),
+    ("shift", "sri ", "sli "),
+    ("bound", "b.hs ", "b.hi "),
+    ("bound", "b.lo ", "b.ls "),
+    ("bound", "b.eq ", "b.ne "),
+    ("bound", "cbz ", "cbnz "),
+    ("convention", "ldp         d8, d9", "ldp         d9, d8"),
+    ("convention", "ldr         d12", "ldr         d16"),
     ("bound", " < ", " <= "),
     ("bound", " > ", " >= "),
     ("bound", "jb ", "jbe "),
@@ -120,7 +158,7 @@ def code_lines(path, text):
     for number, line in enumerate(text.splitlines()):
         code = line.split("//")[0].rstrip()
         bare = code.strip()
-        skip = ("#", "use ", "pub use", ".macro", ".endm", ".irp", ".endr", ".rept", ".p2align", ".cfi", ".text")
+        skip = ("#", "use ", "pub use", ".macro", ".endm", ".irp", ".endr", ".rept", ".p2align", ".cfi", ".text", ".arch_extension")
         if not bare or bare.startswith(skip) or "assert" in bare or bare.startswith(("impl", "trait")):
             continue
         if path.endswith(".rs") and re.match(r"(pub(\(\w+\))? )?(unsafe )?(fn|type|struct) ", bare):
@@ -166,9 +204,9 @@ def mutants_of_line(code):
             yield "lanes", code[: listed.start(1)] + ", ".join(items) + code[listed.end(1) :]
 
 
-def all_mutants():
-    """Every mutant, in the order of files and lines: (file, line number, kind, before, after)."""
-    paths = sorted({p.relative_to(ROOT).as_posix() for pattern in KERNELS for p in ROOT.glob(pattern)})
+def all_mutants(arch):
+    """Every mutant of an architecture, in the order of files and lines: (file, line number, kind, before, after)."""
+    paths = sorted({p.relative_to(ROOT).as_posix() for pattern in KERNELS[arch] for p in ROOT.glob(pattern)})
     for path in paths:
         for number, code in code_lines(path, (ROOT / path).read_text()):
             seen = {code}
@@ -205,19 +243,26 @@ def copy_tree(to):
 class Tests:
     """Builds and runs the tests in the copy."""
 
-    def __init__(self, tree, target, cases):
+    def __init__(self, tree, target, cases, triple):
         self.tree = tree
+        self.target = ["--target", triple] if triple else []
         self.environment = os.environ | {
             "CARGO_TARGET_DIR": str(target),
             "CARGO_PROFILE_DEV_DEBUG": "0",
             "CARGO_TERM_COLOR": "never",
             "QUINTILE_CASES": str(cases),
         }
+        if triple:
+            # As in scripts/aarch64.sh.
+            name = f"CARGO_TARGET_{triple.upper().replace('-', '_')}"
+            self.environment.setdefault(f"{name}_LINKER", "aarch64-linux-gnu-gcc")
+            self.environment.setdefault(f"{name}_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu")
+            self.environment.setdefault("QEMU_CPU", "max")
         self.limit = {name: 600.0 for name, _ in STAGES}
 
     def cargo(self, arguments, limit):
         """The exit code, or None where the time ran out; with the output."""
-        command = ["cargo", "test", "--quiet", "--locked", *arguments]
+        command = ["cargo", "test", "--quiet", "--locked", *self.target, *arguments]
         process = subprocess.Popen(
             command, cwd=self.tree, env=self.environment, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -275,11 +320,15 @@ def main():
     parser.add_argument("--only", metavar="TEXT", help="only mutants with this in the file's name or the line")
     parser.add_argument("--list", action="store_true", help="print the mutants and do nothing")
     parser.add_argument("--cases", type=int, default=5, metavar="PERCENT", help="QUINTILE_CASES (default 5)")
+    parser.add_argument("--target", metavar="TRIPLE", help="mutants of another architecture's files, run for it")
     parser.add_argument("--work", type=Path, default=ROOT / "target/mutants", metavar="FOLDER",
                         help="where the copy and what is built of it go")
     options = parser.parse_args()
 
-    mutants = list(all_mutants())
+    arch = (options.target or platform.machine()).split("-")[0]
+    if arch not in KERNELS:
+        sys.exit(f"no kernels for {arch}")
+    mutants = list(all_mutants(arch))
     if options.only:
         mutants = [m for m in mutants if options.only in m[0] or options.only in m[3]]
     if options.sample is not None:
@@ -294,7 +343,7 @@ def main():
 
     tree = options.work / "tree"
     copy_tree(tree)
-    tests = Tests(tree, options.work / "target", options.cases)
+    tests = Tests(tree, options.work / "target", options.cases, options.target)
     tests.baseline()
     print("| place | change | mutant | result |\n|---|---|---|---|", flush=True)
     results = Counter()

@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(_) => "supported",
             Err(_) => "not supported",
         };
-        line(format_args!("level     {level:12} {state:14} needs {}", level.needs()))?;
+        line(format_args!("level     {level:16} {state:14} needs {}", level.needs()))?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Compute {
     /// Threads [default: the physical cores that this process may use]
     #[arg(short, long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Force the kernels of a level: scalar, generic, avx2, avx2-asm, neon
+    /// Force the kernels of a level, as `isa` lists them: scalar, generic, avx2, avx2-asm, neon, ...
     #[arg(long, value_name = "LEVEL")]
     pub isa: Option<Level>,
 }

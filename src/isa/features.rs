@@ -47,6 +47,10 @@ impl Features {
     pub(super) fn avx2_level(self) -> bool {
         self.avx2 && self.fma && self.f16c
     }
+
+    pub(super) fn i8mm_level(self) -> bool {
+        self.dotprod && self.i8mm
+    }
 }
 
 /// Under Miri there is no CPU to ask: what the build enables is what it interprets.

@@ -25,19 +25,29 @@ pub enum Level {
     Avx2Asm,
     /// aarch64: Advanced SIMD is its baseline.
     Neon,
+    /// As [`Level::Neon`], with hand-written assembly wherever a file of it exists.
+    NeonAsm,
     /// As [`Level::Neon`], with the dot products of bytes that ARMv8.4 has, and most CPUs since 2018.
     NeonDotprod,
+    /// As [`Level::NeonDotprod`], with hand-written assembly wherever a file of it exists.
+    NeonDotprodAsm,
+    /// As [`Level::NeonDotprodAsm`], with the products of matrices of bytes that ARMv8.6 has, in assembly: two rows
+    /// times two columns.
+    NeonI8mm,
 }
 
 impl Level {
     /// Every level, slowest first within an architecture.
-    pub const ALL: [Level; 6] = [
+    pub const ALL: [Level; 9] = [
         Level::Scalar,
         Level::Generic,
         Level::Avx2,
         Level::Avx2Asm,
         Level::Neon,
+        Level::NeonAsm,
         Level::NeonDotprod,
+        Level::NeonDotprodAsm,
+        Level::NeonI8mm,
     ];
 
     /// The name that the command line takes.
@@ -48,7 +58,10 @@ impl Level {
             Level::Avx2 => "avx2",
             Level::Avx2Asm => "avx2-asm",
             Level::Neon => "neon",
+            Level::NeonAsm => "neon-asm",
             Level::NeonDotprod => "neon-dotprod",
+            Level::NeonDotprodAsm => "neon-dotprod-asm",
+            Level::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -59,7 +72,10 @@ impl Level {
             Level::Avx2 => "x86-64 with AVX2, FMA and F16C",
             Level::Avx2Asm => "x86-64 with AVX2, FMA and F16C, assembled in",
             Level::Neon => "aarch64",
+            Level::NeonAsm => "aarch64, assembled in",
             Level::NeonDotprod => "aarch64 with dotprod",
+            Level::NeonDotprodAsm => "aarch64 with dotprod, assembled in",
+            Level::NeonI8mm => "aarch64 with dotprod and i8mm, assembled in",
         }
     }
 
@@ -69,7 +85,10 @@ impl Level {
             Level::Avx2 => Features::get().avx2_level(),
             Level::Avx2Asm => cfg!(asm_x86_64) && Features::get().avx2_level(),
             Level::Neon => cfg!(target_arch = "aarch64"),
+            Level::NeonAsm => cfg!(asm_aarch64),
             Level::NeonDotprod => cfg!(target_arch = "aarch64") && Features::get().dotprod,
+            Level::NeonDotprodAsm => cfg!(asm_aarch64) && Features::get().dotprod,
+            Level::NeonI8mm => cfg!(asm_aarch64) && Features::get().i8mm_level(),
         }
     }
 }
@@ -98,7 +117,15 @@ impl Isa {
 
     /// The fastest level that this CPU supports.
     pub fn detect() -> Isa {
-        for level in [Level::Avx2Asm, Level::Avx2, Level::NeonDotprod, Level::Neon] {
+        for level in [
+            Level::NeonI8mm,
+            Level::NeonDotprodAsm,
+            Level::NeonDotprod,
+            Level::NeonAsm,
+            Level::Neon,
+            Level::Avx2Asm,
+            Level::Avx2,
+        ] {
             if level.is_supported() {
                 return Isa(level);
             }

@@ -16,7 +16,7 @@ pub mod quantize;
 pub mod quantize_weights;
 
 mod arith;
-#[cfg(asm_x86_64)]
+#[cfg(any(asm_x86_64, asm_aarch64))]
 mod assembly;
 
 use core::fmt;
@@ -45,6 +45,7 @@ pub struct Kernels {
     quantize_256: quantize::Quantize,
     quantize_weights: quantize_weights::QuantizeWeights,
     row_dots: qdot::RowDots,
+    row_pairs: qdot::RowPairs,
     qdot_exact: qdot_exact::QdotExact,
     gemms: gemm::Gemms,
     scale_by: elementwise::ScaleBy,
@@ -74,6 +75,7 @@ impl Kernels {
             quantize_256: quantize::scalar::quantize_256,
             quantize_weights: quantize_weights::scalar,
             row_dots: qdot::scalar::ROW_DOTS,
+            row_pairs: qdot::RowPairs::NONE,
             qdot_exact: qdot_exact::scalar::qdot_exact,
             gemms: gemm::Gemms::NONE,
             scale_by: elementwise::scalar::scale_by,
@@ -95,6 +97,15 @@ impl Kernels {
             Level::Neon => scalar.with_neon(),
             #[cfg(target_arch = "aarch64")]
             Level::NeonDotprod => Kernels { row_dots: qdot::neon::DOTPROD, ..scalar.with_neon() },
+            #[cfg(asm_aarch64)]
+            Level::NeonAsm => scalar.with_neon().with_neon_asm(qdot::neon_asm::NEON),
+            #[cfg(asm_aarch64)]
+            Level::NeonDotprodAsm => scalar.with_neon().with_neon_asm(qdot::neon_asm::DOTPROD),
+            #[cfg(asm_aarch64)]
+            Level::NeonI8mm => Kernels {
+                row_pairs: qdot::neon_asm::ROW_PAIRS,
+                ..scalar.with_neon().with_neon_asm(qdot::neon_asm::DOTPROD)
+            },
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => scalar.with_avx2(),
             #[cfg(asm_x86_64)]
@@ -131,6 +142,11 @@ impl Kernels {
         }
     }
 
+    #[cfg(asm_aarch64)]
+    const fn with_neon_asm(self, row_dots: qdot::RowDots) -> Kernels {
+        Kernels { dot_f32: dot::neon_asm::dot_f32, row_dots, ..self }
+    }
+
     #[cfg(target_arch = "x86_64")]
     const fn with_avx2(self) -> Kernels {
         Kernels {
@@ -144,6 +160,7 @@ impl Kernels {
             quantize_256: quantize::avx2::quantize_256,
             quantize_weights: quantize_weights::avx2::quantize_weights,
             row_dots: qdot::avx2::ROW_DOTS,
+            row_pairs: self.row_pairs,
             qdot_exact: qdot_exact::avx2::qdot_exact,
             gemms: gemm::avx2::GEMMS,
             scale_by: elementwise::avx2::scale_by,

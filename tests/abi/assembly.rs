@@ -1,76 +1,224 @@
 //! The assembly, called without anything of the compiler's between it and the check.
 
-use quintile::formats::Format;
-use quintile::isa::Isa;
+use quintile::formats::{ActBlock, Format};
+use quintile::isa::{Isa, Level};
 
 use crate::guard::{Buffer, Side};
 use crate::registers::call_assembly;
-use crate::{SCALAR, activations, lengths, row, values};
+use crate::{SCALAR, activations, bits_of, lengths, row, values};
 
-macro_rules! symbols {
-    ($($name:ident),*) => {
-        unsafe extern "sysv64" {
+/// What a function takes and returns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Two vectors of f32.
+    DotF32,
+    /// A row of the format, and one of activations.
+    Row(Format),
+    /// A super-block of eight rows, one of so many columns, the place of their elements, and from column to column.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    Micro(usize),
+    /// Two rows, two rows of activations, and the place of four results.
+    #[cfg_attr(asm_x86_64, allow(dead_code))]
+    TwoByTwo(Format),
+}
+
+/// The functions of a folder of `asm`: by name, with the level that runs them, and their addresses.
+macro_rules! functions {
+    ($folder:literal, extern $convention:literal; $($name:ident: $level:ident, $kind:expr;)*) => {
+        unsafe extern $convention {
             $(#[link_name = concat!(stringify!($name), env!("QUINTILE_ASM_SUFFIX"))]
             fn $name();)*
         }
-        /// By name, with their addresses.
-        const FUNCTIONS: [(&str, unsafe extern "sysv64" fn()); [$(stringify!($name)),*].len()] =
-            [$((stringify!($name), $name)),*];
+        const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asm/", $folder);
+        const FUNCTIONS: &[(&str, Level, Kind, unsafe extern $convention fn())] =
+            &[$((stringify!($name), Level::$level, $kind, $name)),*];
     };
 }
 
-symbols!(quintile_dot_f32_avx2, quintile_q4_k_dot_avx2, quintile_q5_k_dot_avx2);
+#[cfg(asm_x86_64)]
+functions! {
+    "x86_64", extern "sysv64";
+    quintile_dot_f32_avx2: Avx2Asm, Kind::DotF32;
+    quintile_gemm_mins_16_8x1_avx2: Avx2Asm, Kind::Micro(1);
+    quintile_gemm_mins_16_8x2_avx2: Avx2Asm, Kind::Micro(2);
+    quintile_gemm_mins_16_8x3_avx2: Avx2Asm, Kind::Micro(3);
+    quintile_gemm_mins_16_8x4_avx2: Avx2Asm, Kind::Micro(4);
+    quintile_gemm_mins_16_8x5_avx2: Avx2Asm, Kind::Micro(5);
+    quintile_gemm_mins_16_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_mins_32_8x1_avx2: Avx2Asm, Kind::Micro(1);
+    quintile_gemm_mins_32_8x2_avx2: Avx2Asm, Kind::Micro(2);
+    quintile_gemm_mins_32_8x3_avx2: Avx2Asm, Kind::Micro(3);
+    quintile_gemm_mins_32_8x4_avx2: Avx2Asm, Kind::Micro(4);
+    quintile_gemm_mins_32_8x5_avx2: Avx2Asm, Kind::Micro(5);
+    quintile_gemm_mins_32_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_offset_16_8x1_avx2: Avx2Asm, Kind::Micro(1);
+    quintile_gemm_offset_16_8x2_avx2: Avx2Asm, Kind::Micro(2);
+    quintile_gemm_offset_16_8x3_avx2: Avx2Asm, Kind::Micro(3);
+    quintile_gemm_offset_16_8x4_avx2: Avx2Asm, Kind::Micro(4);
+    quintile_gemm_offset_16_8x5_avx2: Avx2Asm, Kind::Micro(5);
+    quintile_gemm_offset_16_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_offset_16_deep_8x1_avx2: Avx2Asm, Kind::Micro(1);
+    quintile_gemm_offset_16_deep_8x2_avx2: Avx2Asm, Kind::Micro(2);
+    quintile_gemm_offset_16_deep_8x3_avx2: Avx2Asm, Kind::Micro(3);
+    quintile_gemm_offset_16_deep_8x4_avx2: Avx2Asm, Kind::Micro(4);
+    quintile_gemm_offset_16_deep_8x5_avx2: Avx2Asm, Kind::Micro(5);
+    quintile_gemm_offset_16_deep_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_q4_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q4K);
+    quintile_q5_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q5K);
+    quintile_q6_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q6K);
+}
 
-/// The function's address, where the CPU can run it.
-fn address(name: &str) -> Option<usize> {
-    let (_, function) = FUNCTIONS.iter().find(|(n, _)| *n == name).expect("a function");
-    Isa::force(quintile::isa::Level::Avx2Asm).ok().map(|_| *function as usize)
+#[cfg(asm_aarch64)]
+functions! {
+    "aarch64", extern "C";
+    quintile_dot_f32_neon: NeonAsm, Kind::DotF32;
+    quintile_q4_k_dot2x2_i8mm: NeonI8mm, Kind::TwoByTwo(Format::Q4K);
+    quintile_q4_k_dot_dotprod: NeonDotprodAsm, Kind::Row(Format::Q4K);
+    quintile_q4_k_dot_neon: NeonAsm, Kind::Row(Format::Q4K);
+    quintile_q5_k_dot2x2_i8mm: NeonI8mm, Kind::TwoByTwo(Format::Q5K);
+    quintile_q5_k_dot_dotprod: NeonDotprodAsm, Kind::Row(Format::Q5K);
+    quintile_q5_k_dot_neon: NeonAsm, Kind::Row(Format::Q5K);
+    quintile_q6_k_dot2x2_i8mm: NeonI8mm, Kind::TwoByTwo(Format::Q6K);
+    quintile_q6_k_dot_dotprod: NeonDotprodAsm, Kind::Row(Format::Q6K);
+    quintile_q6_k_dot_neon: NeonAsm, Kind::Row(Format::Q6K);
+    quintile_q8_0_dot2x2_i8mm: NeonI8mm, Kind::TwoByTwo(Format::Q8_0);
+    quintile_q8_0_dot_dotprod: NeonDotprodAsm, Kind::Row(Format::Q8_0);
+    quintile_q8_0_dot_neon: NeonAsm, Kind::Row(Format::Q8_0);
+}
+
+/// The functions that the CPU can run.
+fn functions() -> impl Iterator<Item = (&'static str, Kind, usize)> {
+    FUNCTIONS
+        .iter()
+        .filter(|(_, level, ..)| Isa::force(*level).is_ok())
+        .map(|(name, _, kind, function)| (*name, *kind, *function as usize))
+}
+
+/// Every number of blocks, with either place of the slices: three super-blocks of blocks of 32; nine super-blocks.
+fn row_cases(format: Format) -> impl Iterator<Item = (usize, Side)> {
+    let most = if format.block_len() == 32 { 24 } else { 9 };
+    (0..=most).flat_map(|n| Side::BOTH.map(|side| (n, side)))
+}
+
+fn columns<const N: usize>(format: Format, blocks: usize) -> [Vec<ActBlock>; N] {
+    let scale = format.activation().expect("quantised");
+    std::array::from_fn(|i| activations(scale, blocks * format.block_len(), 3 + i as u32))
 }
 
 #[test]
 fn every_function_of_the_assembly_files_is_called_here() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/asm/x86_64");
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the folder") {
+    for entry in std::fs::read_dir(FOLDER).expect("the folder") {
         let text = std::fs::read_to_string(entry.expect("a file").path()).expect("text");
         let names = text.lines().filter_map(|line| line.strip_prefix("FUNCTION "));
-        found.extend(names.map(|name| name.trim().to_owned()));
+        found.extend(names.map(|name| name.split(',').next().unwrap_or(name).trim().to_owned()));
     }
     found.sort();
-    assert_eq!(found, FUNCTIONS.map(|(name, _)| name));
+    assert_eq!(found, FUNCTIONS.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+}
+
+#[test]
+fn assembly_for_aarch64_leaves_the_register_of_the_platform_alone() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/asm/aarch64");
+    for entry in std::fs::read_dir(folder).expect("the folder") {
+        let path = entry.expect("a file").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        for line in text.lines().map(|line| line.split("//").next().unwrap_or(line)) {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(
+                !words.any(|word| word == "x18" || word == "w18"),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
 }
 
 #[test]
 fn the_assembled_dot_f32_leaves_the_registers_of_its_caller() {
-    let Some(f) = address("quintile_dot_f32_avx2") else { return };
     let (mut a, mut b) = (Buffer::new(1000), Buffer::new(1000));
-    for (n, side) in lengths().flat_map(|n| Side::BOTH.map(|side| (n, side))) {
-        let (x, y) = (values(n, 1), values(n, 2));
-        let (a, b) = (a.input(side, &x), b.input(side, &y));
-        let label = format_args!("quintile_dot_f32_avx2 of {n}, {side:?}");
-        // SAFETY: two slices of `n` elements.
-        let got = unsafe { call_assembly(label, f, [a.as_ptr() as usize, b.as_ptr() as usize, n]) };
-        assert_eq!(got.to_bits(), SCALAR.dot_f32(&x, &y).to_bits(), "{label}");
+    for (name, _, f) in functions().filter(|(_, kind, _)| *kind == Kind::DotF32) {
+        for (n, side) in lengths().flat_map(|n| Side::BOTH.map(|side| (n, side))) {
+            let (x, y) = (values(n, 1), values(n, 2));
+            let (a, b) = (a.input(side, &x), b.input(side, &y));
+            let label = format_args!("{name} of {n}, {side:?}");
+            // SAFETY: two slices of `n` elements.
+            let got =
+                unsafe { call_assembly(label, f, &[a.as_ptr() as usize, b.as_ptr() as usize, n]) };
+            assert_eq!(got.to_bits(), SCALAR.dot_f32(&x, &y).to_bits(), "{label}");
+        }
     }
 }
 
 #[test]
 fn the_assembled_row_dots_leave_the_registers_of_their_caller() {
     let (mut w, mut x) = (Buffer::new(9 * 320), Buffer::new(9));
-    for (name, format) in
-        [("quintile_q4_k_dot_avx2", Format::Q4K), ("quintile_q5_k_dot_avx2", Format::Q5K)]
-    {
-        let Some(f) = address(name) else { return };
-        for (blocks, side) in (0..=9).flat_map(|n| Side::BOTH.map(|side| (n, side))) {
-            let weights = row(format, blocks);
-            let acts = activations(format.activation().expect("quantised"), blocks * 256, 3);
+    for (name, kind, f) in functions() {
+        let Kind::Row(format) = kind else { continue };
+        for (blocks, side) in row_cases(format) {
+            let (weights, [acts]) = (row(format, blocks), columns(format, blocks));
             let (w, x) = (w.input(side, &weights), x.input(side, &acts));
             let label = format_args!("{name} of {blocks}, {side:?}");
+            let arguments = [w.as_ptr() as usize, x.as_ptr() as usize, blocks];
             // SAFETY: `blocks` blocks of the format and of activations.
-            let got = unsafe {
-                call_assembly(label, f, [w.as_ptr() as usize, x.as_ptr() as usize, blocks])
-            };
+            let got = unsafe { call_assembly(label, f, &arguments) };
             assert_eq!(got.to_bits(), SCALAR.qdot(format, &weights, &acts).to_bits(), "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_assembled_pairs_of_rows_leave_the_registers_of_their_caller() {
+    let (mut w, mut x, mut out) = (Buffer::new(18 * 320), Buffer::new(18), Buffer::new(4));
+    for (name, kind, f) in functions() {
+        let Kind::TwoByTwo(format) = kind else { continue };
+        for (blocks, side) in row_cases(format) {
+            let weights = row(format, 2 * blocks);
+            let rows: Vec<_> = weights.chunks(blocks.max(1) * format.block_bytes()).collect();
+            let acts = columns::<2>(format, blocks);
+            let w = w.input(side, &weights).as_ptr() as usize;
+            let x = x.input(side, &acts.concat()).as_ptr() as usize;
+            let place = out.output(side, &[9.0f32; 4]).as_mut_ptr() as usize;
+            let label = format_args!("{name} of {blocks}, {side:?}");
+            let second = [w + weights.len() / 2, x + acts[0].len() * size_of::<ActBlock>()];
+            let arguments = [w, second[0], x, second[1], blocks, place];
+            // SAFETY: two rows of `blocks` blocks of the format, as many activations twice, and place for the results.
+            unsafe { call_assembly(label, f, &arguments) };
+            let want: Vec<f32> = match blocks {
+                0 => vec![0.0; 4],
+                _ => rows
+                    .iter()
+                    .flat_map(|w| acts.each_ref().map(|x| SCALAR.qdot(format, w, x)))
+                    .collect(),
+            };
+            assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_assembled_micro_kernels_leave_the_registers_of_their_caller() {
+    /// Bytes of a panel and of columns: whole lines of a cache, so that either place is aligned.
+    const PANEL: usize = 64 * 32 + 16 * 32 + 8 * 32 + 2 * 32;
+    const COLUMNS: usize = (6 * (64 + 8) * 32 + 6 * 4usize).next_multiple_of(64);
+    const STRIDE: usize = 11;
+    let (mut w, mut x) = (Buffer::new(PANEL), Buffer::new(COLUMNS));
+    let mut out = Buffer::new(5 * STRIDE + 8);
+    for (name, kind, f) in functions() {
+        let Kind::Micro(columns) = kind else { continue };
+        for side in Side::BOTH {
+            let w = w.input(side, &[0u8; PANEL]).as_ptr() as usize;
+            let x = x.input(side, &[0u8; COLUMNS]).as_ptr() as usize;
+            let before = values((columns - 1) * STRIDE + 8, 4);
+            let place = out.output(side, &before).as_mut_ptr() as usize;
+            let label = format_args!("{name}, {side:?}");
+            // SAFETY: both structures, and place for eight elements of each column.
+            unsafe { call_assembly(label, f, &[w, x, place, STRIDE]) };
+            assert_eq!(
+                bits_of(out.written()),
+                bits_of(&before),
+                "{label}: nothing was to be added"
+            );
         }
     }
 }

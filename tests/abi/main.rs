@@ -5,7 +5,7 @@
 //! of each level; assembly is also called directly, where nothing between it and the check saves a register.
 #![cfg(all(unix, feature = "driver"))]
 
-#[cfg(asm_x86_64)]
+#[cfg(any(asm_x86_64, asm_aarch64))]
 mod assembly;
 mod guard;
 mod products;

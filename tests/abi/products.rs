@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, Format};
+use quintile::kernels::gemm::{MR, NR, Workspace};
 
 use crate::guard::Buffer;
 use crate::registers::call;
@@ -100,6 +101,62 @@ fn qdot_keeps_to_its_slices_and_registers() {
                 let label = format_args!("qdot4 of {blocks} {format}, {kernels:?}, {side:?}");
                 let got = call(label, || kernels.qdot4(format, w, x));
                 assert_eq!(bits_of(&got), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn qdot2x2_keeps_to_its_slices_and_registers() {
+    let mut rows: [Buffer<u8>; 2] = std::array::from_fn(|_| Buffer::new(9 * 320));
+    let mut columns: [Buffer<ActBlock>; 2] = std::array::from_fn(|_| Buffer::new(9));
+    for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
+        let most = if format.block_len() == 32 { 24 } else { 5 };
+        for blocks in 0..=most {
+            let scale = format.activation().expect("quantised");
+            let x = [3, 4].map(|seed| activations(scale, blocks * format.block_len(), seed));
+            let first = row(format, blocks);
+            // The rows differ: the second is the first from its end.
+            let second = first.rchunks(format.block_bytes()).collect::<Vec<_>>().concat();
+            let weights = [first, second];
+            let want = weights.each_ref().map(|w| x.each_ref().map(|x| SCALAR.qdot(format, w, x)));
+            for (kernels, side) in cases() {
+                let [first, second] = rows.each_mut();
+                let w = [first.input(side, &weights[0]), second.input(side, &weights[1])];
+                let [first, second] = columns.each_mut();
+                let x = [first.input(side, &x[0]), second.input(side, &x[1])];
+                let label = format_args!("qdot2x2 of {blocks} {format}, {kernels:?}, {side:?}");
+                let got = call(label, || kernels.qdot2x2(format, w, x));
+                let (got, want) = (got.as_flattened(), want.as_flattened());
+                assert_eq!(bits_of(got), bits_of(want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gemm_keeps_to_its_slices_and_registers() {
+    const BLOCKS: usize = 2;
+    let (mut w, mut x) = (Buffer::new(2 * MR * BLOCKS * 320), Buffer::new((NR + 3) * BLOCKS));
+    let (mut out, mut space) = (Buffer::new(2 * MR * (NR + 3)), Box::new(Workspace::ZERO));
+    for format in Format::ALL {
+        let Some(scale) = format.activation() else { continue };
+        for (rows, columns) in [(MR, 1), (MR, NR), (2 * MR, NR + 3)] {
+            let weights = row(format, rows * BLOCKS * 256 / format.block_len());
+            let acts = activations(scale, columns * BLOCKS * 256, 3);
+            let want: Vec<f32> = acts
+                .chunks(BLOCKS)
+                .flat_map(|x| {
+                    weights.chunks(weights.len() / rows).map(move |w| SCALAR.qdot(format, w, x))
+                })
+                .collect();
+            for (kernels, side) in cases().filter(|(kernels, _)| kernels.has_gemm(format)) {
+                let (w, x) = (w.input(side, &weights), x.input(side, &acts));
+                let place = out.output(side, &vec![9.0; rows * columns]);
+                let label =
+                    format_args!("gemm of {rows} x {columns} {format}, {kernels:?}, {side:?}");
+                call(label, || kernels.gemm(format, w, x, BLOCKS, &mut space, place));
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
             }
         }
     }

@@ -29,6 +29,28 @@ fn qdot_equals_scalar_for_every_format_on_any_bytes() {
 }
 
 #[test]
+fn qdot2x2_equals_four_scalar_dots_for_every_format_on_any_bytes() {
+    check(10_000, |g| {
+        for format in quantised_formats() {
+            let blocks = usize::arbitrary(g) % 20 * 32 / format.block_len().min(64);
+            let k = blocks * format.block_len();
+            let offsets = [0; 2].map(|_| usize::arbitrary(g) % 64);
+            let bytes = offsets.map(|n| [vec![0; n], hard_row(g, format, blocks)].concat());
+            let rows = [&bytes[0][offsets[0]..], &bytes[1][offsets[1]..]];
+            let act = format.activation().expect("a quantised format");
+            let x = [0; 2].map(|_| activations(g, act, k));
+            let x = x.each_ref().map(|x| &x[..]);
+            let want = rows.map(|row| x.map(|x| SCALAR.qdot(format, row, x)));
+            for kernels in siblings() {
+                let got = kernels.qdot2x2(format, rows, x);
+                let equal = all_same(got.as_flattened(), want.as_flattened());
+                assert!(equal, "{kernels:?} {format}: {got:?}, not {want:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn qdot_agrees_with_the_dequantised_row_in_f64() {
     check(10_000, |g| {
         for format in quantised_formats() {

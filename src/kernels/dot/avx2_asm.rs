@@ -1,6 +1,7 @@
 //! Assembly: `asm/x86_64/dot_f32_avx2.S`.
 
 crate::kernels::assembly::symbols! {
+    extern "sysv64";
     /// # Safety
     /// `n` elements can be read at `a` and at `b`; the CPU has AVX2 and FMA.
     fn quintile_dot_f32_avx2(a: *const f32, b: *const f32, n: usize) -> f32;

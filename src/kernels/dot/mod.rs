@@ -22,6 +22,8 @@ pub(super) mod scalar;
 pub(super) mod avx2;
 #[cfg(asm_x86_64)]
 pub(super) mod avx2_asm;
+#[cfg(asm_aarch64)]
+pub(super) mod neon_asm;
 
 use half::{bf16, f16};
 

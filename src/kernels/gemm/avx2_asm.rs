@@ -10,10 +10,11 @@ macro_rules! micros {
     ($($kind:ident: $($name:ident)*;)*) => {
         $(
             crate::kernels::assembly::symbols! {
+                extern "sysv64";
                 $(
                     /// # Safety
                     /// As for [`Micro`].
-                    fn $name(w: *const Panel, x: *const Columns, out: *mut f32, stride: usize) -> ();
+                    fn $name(w: *const Panel, x: *const Columns, out: *mut f32, stride: usize);
                 )*
             }
             const $kind: [Micro; NR] = [$($name),*];

@@ -4,6 +4,7 @@ use super::{RowDot, RowDots, avx2};
 use crate::formats::{ActBlock, BlockQ4K, BlockQ5K, BlockQ6K};
 
 crate::kernels::assembly::symbols! {
+    extern "sysv64";
     /// # Safety
     /// `blocks` blocks can be read at `row` and at `x`; the CPU has AVX2, FMA and F16C.
     fn quintile_q4_k_dot_avx2(row: *const BlockQ4K, x: *const ActBlock, blocks: usize) -> f32;

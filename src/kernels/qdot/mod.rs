@@ -1,4 +1,4 @@
-//! The fused dequantise-dot: a quantised row times one or four rows of byte activations, in integers.
+//! The fused dequantise-dot: a quantised row times one or four rows of byte activations, or two by two, in integers.
 //!
 //! # Contract
 //! Weights may be any bytes; activations are [`ActBlock`]s with quants in `-127..=127` (the domain that
@@ -28,7 +28,7 @@
 //! so on, and holds one lane of each row at a time. `benches/block32_order.rs` compares this with other orders.
 //!
 //! The sums are exact, so any order of the integer work serves; the order of the few f32 operations is
-//! fixed, and the same for one column and four. A scale of NaN or infinity propagates.
+//! fixed, and the same for one column and four, one row and two. A scale of NaN or infinity propagates.
 
 use super::Kernels;
 use crate::formats::{ActBlock, Format};
@@ -42,6 +42,8 @@ pub(super) mod avx2;
 pub(super) mod avx2_asm;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
+#[cfg(asm_aarch64)]
+pub(super) mod neon_asm;
 
 /// One row times one column.
 ///
@@ -55,6 +57,12 @@ pub(super) type Dot1 = unsafe fn(row: &[u8], x: &[ActBlock]) -> f32;
 /// # Safety
 /// As for [`Dot1`], for each column.
 pub(super) type Dot4 = unsafe fn(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4];
+
+/// Two rows times two columns: the bits of four [`Dot1`], those of the first row first.
+///
+/// # Safety
+/// As for [`Dot1`], for each row and column.
+pub(super) type Dot2x2 = unsafe fn(rows: [&[u8]; 2], x: [&[ActBlock]; 2]) -> [[f32; 2]; 2];
 
 /// The siblings of one format.
 #[derive(Clone, Copy)]
@@ -77,6 +85,30 @@ pub(super) struct RowDots {
     pub q5_k: RowDot,
     pub q6_k: RowDot,
     pub q8_k: RowDot,
+}
+
+/// The siblings of one level for pairs of rows, by weight format: `None` where four single dots serve.
+#[derive(Clone, Copy)]
+pub(super) struct RowPairs {
+    pub q8_0: Option<Dot2x2>,
+    pub q4_k: Option<Dot2x2>,
+    pub q5_k: Option<Dot2x2>,
+    pub q6_k: Option<Dot2x2>,
+}
+
+impl RowPairs {
+    /// No format has one.
+    pub const NONE: RowPairs = RowPairs { q8_0: None, q4_k: None, q5_k: None, q6_k: None };
+
+    fn get(&self, format: Format) -> Option<Dot2x2> {
+        match format {
+            Format::Q8_0 => self.q8_0,
+            Format::Q4K => self.q4_k,
+            Format::Q5K => self.q5_k,
+            Format::Q6K => self.q6_k,
+            _ => None,
+        }
+    }
 }
 
 impl RowDots {
@@ -134,6 +166,37 @@ impl Kernels {
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
         unsafe { (self.row_dots.get(format).x4)(row, x) }
     }
+
+    /// Two quantised rows times two rows of activations: element `[r][c]` has the bits of
+    /// [`qdot`](Self::qdot) of row `r` and column `c`. Where the CPU multiplies small matrices of bytes (aarch64 with
+    /// i8mm), less than four times its time for Q8_0, Q4_K, Q5_K and Q6_K; elsewhere, four calls of it.
+    ///
+    /// # Panics
+    /// As [`qdot`](Self::qdot).
+    ///
+    /// ```
+    /// use quintile::{formats::{ActBlock, ActScale, Format}, isa::Isa, kernels::Kernels};
+    ///
+    /// let kernels = Kernels::new(Isa::detect());
+    /// let mut x = [[ActBlock::ZERO]; 2];
+    /// kernels.quantize(ActScale::Per32, &[1.0; 32], &mut x[0]);
+    /// kernels.quantize(ActScale::Per32, &[-1.0; 32], &mut x[1]);
+    /// // One block of Q8_0: the scale 1.0 as f16, then 32 quants.
+    /// let rows = [2u8, 3].map(|q| [&[0x00, 0x3c][..], &[q; 32]].concat());
+    /// let out = kernels.qdot2x2(Format::Q8_0, [&rows[0], &rows[1]], [&x[0], &x[1]]);
+    /// assert_eq!(out, [[64.0, -64.0], [96.0, -96.0]]);
+    /// ```
+    #[inline]
+    pub fn qdot2x2(&self, format: Format, rows: [&[u8]; 2], x: [&[ActBlock]; 2]) -> [[f32; 2]; 2] {
+        rows.iter().for_each(|row| x.iter().for_each(|x| check(format, row, x)));
+        // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe {
+            match self.row_pairs.get(format) {
+                Some(pair) => pair(rows, x),
+                None => rows.map(|row| x.map(|x| (self.row_dots.get(format).x1)(row, x))),
+            }
+        }
+    }
 }
 
 fn check(format: Format, row: &[u8], x: &[ActBlock]) {
@@ -161,6 +224,8 @@ mod bounds {
         assert!(256 * 31 * X as i64 * 63 <= i32::MAX as i64);
         assert!(256 * 32 * X as i64 * 128 <= i32::MAX as i64);
         assert!(256 * X as i64 * 63 <= i32::MAX as i64);
+        // Q6_K with its quants times four, as the assembly with `sdot` and `smmla` has them.
+        assert!(4 * 256 * 32 * X as i64 * 128 <= i32::MAX as i64);
         // A lane of four of the pulp sibling, in f32: 64 values of 5 bits with 6-bit scales.
         assert!(64 * 31 * X * 63 < 1 << 24);
         // A sum of 32 activation quants fits i16, as does one of 16.

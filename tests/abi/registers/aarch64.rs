@@ -3,22 +3,28 @@
 use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
+#[cfg(asm_aarch64)]
+use std::fmt;
 
 /// What the caller sets up, and what it finds after the call. Offsets are written out in the assembly.
 #[repr(C, align(64))]
 struct State {
-    /// 0: the function, and its argument.
-    call: [usize; 2],
-    /// 16: the stack pointer of the caller, of the call, and after it.
-    stack: [usize; 3],
-    /// 40: FPCR before and after.
-    fpcr: [u64; 2],
-    /// 56.
-    padding: u64,
+    /// 0: the function.
+    function: usize,
+    /// 8: x0 to x5.
+    arguments: [usize; 6],
+    /// 56: d0.
+    result: u64,
     /// 64: what x19 to x29, then d8 to d15, hold before the call.
     before: [u64; 20],
     /// 224: and after.
     after: [u64; 20],
+    /// 384: the stack pointer of the caller, of the call, and after it.
+    stack: [usize; 3],
+    /// 408: FPCR before and after.
+    fpcr: [u64; 2],
+    /// 424: how many of the 32 words above the stack pointer of the call are not what they were.
+    frame_changed: u64,
 }
 
 struct Shared(UnsafeCell<State>);
@@ -36,12 +42,14 @@ const fn pattern() -> [u64; 20] {
 }
 
 static STATE: Shared = Shared(UnsafeCell::new(State {
-    call: [0; 2],
-    stack: [0; 3],
-    fpcr: [0; 2],
-    padding: 0,
+    function: 0,
+    arguments: [0; 6],
+    result: 0,
     before: pattern(),
     after: [0; 20],
+    stack: [0; 3],
+    fpcr: [0; 2],
+    frame_changed: 0,
 }));
 
 const NAMES: [&str; 19] = [
@@ -55,25 +63,53 @@ const NAMES: [&str; 19] = [
 /// `f` takes `argument`; no other call is running.
 pub unsafe fn call(f: extern "C" fn(*mut c_void), argument: *mut c_void) -> Vec<&'static str> {
     // SAFETY: the caller's promise.
-    unsafe { trampoline(f as usize, argument as usize) };
+    unsafe { trampoline(f as usize, [argument as usize, 0, 0, 0, 0, 0]) };
     // SAFETY: the call is over.
-    let state = unsafe { &*STATE.0.get() };
+    changed(unsafe { &*STATE.0.get() })
+}
+
+/// Calls an assembly function directly: nothing the compiler made saves a register between it and here.
+///
+/// # Safety
+/// `f` takes these arguments, at most six.
+#[cfg(asm_aarch64)]
+pub unsafe fn call_assembly(label: fmt::Arguments<'_>, f: usize, arguments: &[usize]) -> f32 {
+    let mut registers = [usize::MAX; 6];
+    registers[..arguments.len()].copy_from_slice(arguments);
+    // SAFETY: the caller's promise.
+    let (seen, result) = super::with_label(label, || unsafe {
+        trampoline(f, registers);
+        let state = &*STATE.0.get();
+        (changed(state), state.result)
+    });
+    assert!(seen.is_empty(), "{label} changed {seen:?}");
+    f32::from_bits(result as u32)
+}
+
+fn changed(state: &State) -> Vec<&'static str> {
     let saved = NAMES.into_iter().zip(state.before.iter().zip(&state.after));
     let mut found: Vec<_> = saved.filter(|(_, (a, b))| a != b).map(|(name, _)| name).collect();
-    if state.stack[1] != state.stack[2] {
-        found.push("the stack pointer");
-    }
-    if state.fpcr[0] != state.fpcr[1] {
-        found.push("fpcr");
+    for (name, is_changed) in [
+        ("the stack pointer", state.stack[1] != state.stack[2]),
+        ("the caller's frame", state.frame_changed != 0),
+        ("fpcr", state.fpcr[0] != state.fpcr[1]),
+    ] {
+        if is_changed {
+            found.push(name);
+        }
     }
     found
 }
 
 /// # Safety
-/// `function` takes the argument; no other call is running.
-unsafe fn trampoline(function: usize, argument: usize) {
+/// `function` takes the arguments; no other call is running.
+unsafe fn trampoline(function: usize, arguments: [usize; 6]) {
     // SAFETY: no other call is running.
-    unsafe { (*STATE.0.get()).call = [function, argument] };
+    unsafe {
+        let state = &mut *STATE.0.get();
+        state.function = function;
+        state.arguments = arguments;
+    }
     // SAFETY: everything that the call may change is saved, or declared as changed; the stack pointer is restored
     // from memory, whatever the function did to it.
     unsafe {
@@ -91,10 +127,15 @@ unsafe fn trampoline(function: usize, argument: usize) {
             "adrp x9, {state}",
             "add x9, x9, :lo12:{state}",
             "mov x10, sp",
-            "str x10, [x9, #16]",
-            "str x10, [x9, #24]",
+            "str x10, [x9, #384]",
+            // A frame of 256 bytes, known ones, which the function must leave alone: words that hold the address of the state.
+            ".rept 16",
+            "stp x9, x9, [sp, #-16]!",
+            ".endr",
+            "mov x10, sp",
+            "str x10, [x9, #392]",
             "mrs x10, fpcr",
-            "str x10, [x9, #40]",
+            "str x10, [x9, #408]",
             "ldp x19, x20, [x9, #64]",
             "ldp x21, x22, [x9, #80]",
             "ldp x23, x24, [x9, #96]",
@@ -106,14 +147,18 @@ unsafe fn trampoline(function: usize, argument: usize) {
             "ldp d12, d13, [x9, #184]",
             "ldp d14, d15, [x9, #200]",
             "ldp x10, x0, [x9]",
+            "ldp x1, x2, [x9, #16]",
+            "ldp x3, x4, [x9, #32]",
+            "ldr x5, [x9, #48]",
             "blr x10",
             "adrp x9, {state}",
             "add x9, x9, :lo12:{state}",
+            "str d0, [x9, #56]",
             "mov x10, sp",
-            "str x10, [x9, #32]",
+            "str x10, [x9, #400]",
             "mrs x10, fpcr",
-            "str x10, [x9, #48]",
-            "ldr x10, [x9, #40]",
+            "str x10, [x9, #416]",
+            "ldr x10, [x9, #408]",
             "msr fpcr, x10",
             "stp x19, x20, [x9, #224]",
             "stp x21, x22, [x9, #240]",
@@ -125,7 +170,15 @@ unsafe fn trampoline(function: usize, argument: usize) {
             "stp d10, d11, [x9, #328]",
             "stp d12, d13, [x9, #344]",
             "stp d14, d15, [x9, #360]",
-            "ldr x10, [x9, #16]",
+            "ldr x10, [x9, #392]",
+            "mov x11, xzr",
+            ".rept 32",
+            "ldr x12, [x10], #8",
+            "cmp x12, x9",
+            "cinc x11, x11, ne",
+            ".endr",
+            "str x11, [x9, #424]",
+            "ldr x10, [x9, #384]",
             "mov sp, x10",
             "ldp x21, x22, [sp, #16]",
             "ldp x23, x24, [sp, #32]",
@@ -168,6 +221,7 @@ mod tests {
         d8: "fmov d8, xzr";
         d15: "fmov d15, d14";
         stack_pointer: "sub sp, sp, #16";
+        frame: "str xzr, [sp, #8]";
         fpcr: "mrs x1, fpcr", "eor x1, x1, #0x1000000", "msr fpcr, x1";
     }
 
@@ -177,6 +231,7 @@ mod tests {
             let wanted: &[&str] = match name {
                 "nothing" => &[],
                 "stack_pointer" => &["the stack pointer"],
+                "frame" => &["the caller's frame"],
                 name => &[name],
             };
             let seen = super::super::with_label(format_args!("{name}"), || {

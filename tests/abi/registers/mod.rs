@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, Once, PoisonError};
 
-#[cfg(asm_x86_64)]
+#[cfg(any(asm_x86_64, asm_aarch64))]
 pub use arch::call_assembly;
 
 /// One call at a time: what is seen lies at a fixed place, as no register can be relied on.
