@@ -67,7 +67,7 @@ impl private::Element for f32 {
         x
     }
     fn attend(kernels: &Kernels) -> Attend<f32> {
-        kernels.attend_f32
+        kernels.attend_f32.run
     }
 }
 
@@ -77,7 +77,7 @@ impl private::Element for f16 {
         f16::from_f32_const(x)
     }
     fn attend(kernels: &Kernels) -> Attend<f16> {
-        kernels.attend_f16
+        kernels.attend_f16.run
     }
 }
 
@@ -172,6 +172,6 @@ impl Kernels {
     ) {
         assert_eq!(out.len(), next_out.len(), "merge_chunks: lengths of the outputs");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.merge_chunks)(state, out, next, next_out) }
+        unsafe { (self.merge_chunks.run)(state, out, next, next_out) }
     }
 }

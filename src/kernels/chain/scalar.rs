@@ -2,8 +2,10 @@
 
 use super::Chains;
 use crate::kernels::arith::{Arith, Exact};
+use crate::kernels::sibling::sibling;
 
-pub const CHAINS: Chains = Chains { f32: chain_f32, f16: chain_f16, bf16: chain_bf16 };
+pub const CHAINS: Chains =
+    Chains { f32: sibling!(chain_f32), f16: sibling!(chain_f16), bf16: sibling!(chain_bf16) };
 
 fn chain_f32(rows: &[u8], x: &[f32], out: &mut [f32]) {
     chain::<Exact, F32>(rows, x, out);

@@ -61,7 +61,7 @@ impl Kernels {
             out.len()
         );
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.dequantize)(format, row, out) }
+        unsafe { (self.dequantize.run)(format, row, out) }
     }
 }
 

@@ -13,13 +13,14 @@ use crate::formats::{
     scale_min_words,
 };
 use crate::kernels::qdot::avx2::super_blocks::{load, two_bits};
+use crate::kernels::sibling::sibling;
 
 pub const GEMMS: Gemms = Gemms {
-    q2_k: Some(tile::<BlockQ2K> as Gemm),
-    q3_k: Some(tile::<BlockQ3K> as Gemm),
-    q4_k: Some(tile::<BlockQ4K> as Gemm),
-    q5_k: Some(tile::<BlockQ5K> as Gemm),
-    q6_k: Some(tile::<BlockQ6K> as Gemm),
+    q2_k: Some(sibling!(tile::<BlockQ2K> as Gemm)),
+    q3_k: Some(sibling!(tile::<BlockQ3K> as Gemm)),
+    q4_k: Some(sibling!(tile::<BlockQ4K> as Gemm)),
+    q5_k: Some(sibling!(tile::<BlockQ5K> as Gemm)),
+    q6_k: Some(sibling!(tile::<BlockQ6K> as Gemm)),
 };
 
 /// A super-block of eight rows.

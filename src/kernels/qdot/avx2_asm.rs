@@ -2,6 +2,7 @@
 
 use super::{RowDot, RowDots, avx2};
 use crate::formats::{ActBlock, BlockQ4K, BlockQ5K};
+use crate::kernels::sibling::sibling;
 
 crate::kernels::assembly::symbols! {
     /// # Safety
@@ -13,8 +14,8 @@ crate::kernels::assembly::symbols! {
 }
 
 pub const ROW_DOTS: RowDots = RowDots {
-    q4_k: RowDot { x1: q4_k, x4: avx2::ROW_DOTS.q4_k.x4 },
-    q5_k: RowDot { x1: q5_k, x4: avx2::ROW_DOTS.q5_k.x4 },
+    q4_k: RowDot { x1: sibling!(q4_k), x4: avx2::ROW_DOTS.q4_k.x4 },
+    q5_k: RowDot { x1: sibling!(q5_k), x4: avx2::ROW_DOTS.q5_k.x4 },
     ..avx2::ROW_DOTS
 };
 

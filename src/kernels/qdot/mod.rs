@@ -31,6 +31,7 @@
 //! fixed, and the same for one column and four. A scale of NaN or infinity propagates.
 
 use super::Kernels;
+use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
 
 pub(super) mod generic;
@@ -59,8 +60,8 @@ pub(super) type Dot4 = unsafe fn(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4];
 /// The siblings of one format.
 #[derive(Clone, Copy)]
 pub(super) struct RowDot {
-    pub x1: Dot1,
-    pub x4: Dot4,
+    pub x1: Sibling<Dot1>,
+    pub x4: Sibling<Dot4>,
 }
 
 /// The siblings of one level, by weight format.
@@ -98,6 +99,17 @@ impl RowDots {
     }
 }
 
+impl RowDots {
+    pub fn choices(self) -> impl Iterator<Item = Choice> {
+        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
+        quantised.flat_map(move |format| {
+            let RowDot { x1, x4 } = *self.get(format);
+            [("qdot", x1.level), ("qdot4", x4.level)]
+                .map(|(operation, level)| Choice::new(operation, Some(format), level))
+        })
+    }
+}
+
 impl Kernels {
     /// One quantised row times one row of activations, by the [contract](self). `row` may lie at any
     /// address.
@@ -120,7 +132,7 @@ impl Kernels {
     pub fn qdot(&self, format: Format, row: &[u8], x: &[ActBlock]) -> f32 {
         check(format, row, x);
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.row_dots.get(format).x1)(row, x) }
+        unsafe { (self.row_dots.get(format).x1.run)(row, x) }
     }
 
     /// One quantised row times four rows of activations: the bits of four calls of
@@ -132,7 +144,7 @@ impl Kernels {
     pub fn qdot4(&self, format: Format, row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
         x.iter().for_each(|x| check(format, row, x));
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.row_dots.get(format).x4)(row, x) }
+        unsafe { (self.row_dots.get(format).x4.run)(row, x) }
     }
 }
 

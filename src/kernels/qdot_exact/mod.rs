@@ -59,6 +59,6 @@ impl Kernels {
             x.len()
         );
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.qdot_exact)(format, row, x) }
+        unsafe { (self.qdot_exact.run)(format, row, x) }
     }
 }

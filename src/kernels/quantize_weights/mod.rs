@@ -43,6 +43,6 @@ impl Kernels {
     pub fn quantize_weights(&self, format: Format, x: &[f32], row: &mut [u8]) {
         format.check_quantize(x, row);
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.quantize_weights)(format, x, row) }
+        unsafe { (self.quantize_weights.run)(format, x, row) }
     }
 }
