@@ -172,8 +172,30 @@ fn qdot_exact((kernels, format, row, x): ExactRow) -> f32 {
     black_box(kernels.qdot_exact(format, black_box(&row), black_box(&x)))
 }
 
+fn narrow_operands<A: Clone>(level: Level, zero: A) -> (Kernels, Vec<f32>, Vec<A>) {
+    (kernels(level), floats(), vec![zero; N])
+}
+
+#[library_benchmark]
+#[bench::scalar(narrow_operands(Level::Scalar, f16::ZERO))]
+#[bench::generic(narrow_operands(Level::Generic, f16::ZERO))]
+#[bench::avx2(narrow_operands(Level::Avx2, f16::ZERO))]
+fn narrow_f16((kernels, x, mut out): (Kernels, Vec<f32>, Vec<f16>)) -> Vec<f16> {
+    kernels.narrow_f16(black_box(&x), black_box(&mut out));
+    out
+}
+
+#[library_benchmark]
+#[bench::scalar(narrow_operands(Level::Scalar, bf16::ZERO))]
+#[bench::generic(narrow_operands(Level::Generic, bf16::ZERO))]
+#[bench::avx2(narrow_operands(Level::Avx2, bf16::ZERO))]
+fn narrow_bf16((kernels, x, mut out): (Kernels, Vec<f32>, Vec<bf16>)) -> Vec<bf16> {
+    kernels.narrow_bf16(black_box(&x), black_box(&mut out));
+    out
+}
+
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights, narrow_f16, narrow_bf16
 );
 main!(library_benchmark_groups = kernels_group);

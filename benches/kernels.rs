@@ -160,6 +160,23 @@ fn quantize_weights(c: &mut Criterion) {
     }
 }
 
+fn narrow(c: &mut Criterion) {
+    const N: usize = 4096;
+    let x = floats(N);
+    let (mut halves, mut brains) = (vec![f16::ZERO; N], vec![bf16::ZERO; N]);
+    let mut group = c.benchmark_group("narrow");
+    group.throughput(Throughput::Bytes(4 * N as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
+            bench.iter(|| kernels.narrow_f16(black_box(&x), black_box(&mut halves)));
+        });
+        group.bench_function(BenchmarkId::new(isa.level().name(), "bf16"), |bench| {
+            bench.iter(|| kernels.narrow_bf16(black_box(&x), black_box(&mut brains)));
+        });
+    }
+}
+
 fn configured() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -171,6 +188,6 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights
+    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights, narrow
 }
 criterion_main!(kernels);

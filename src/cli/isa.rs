@@ -69,15 +69,17 @@ fn table(chosen: Isa, threads: usize) -> Result<(), Failure> {
             Err(_) => "not supported",
         };
         let reason = reason(level).map_or(String::new(), |reason| format!(": {reason}"));
-        line(format_args!("level     {level:12} {state:14} needs {}{reason}", level.needs()))?;
+        line(format_args!("level     {level:16} {state:14} needs {}{reason}", level.needs()))?;
     }
     for (choice, formats) in grouped(Kernels::new(chosen).choices()) {
         let (level, note) = match choice.level {
-            None => ("-", " (none: row dots do it)".to_owned()),
+            None => ("-", "(none: row dots do it)".to_owned()),
             Some(level) if level == chosen.level() => (level.name(), String::new()),
-            Some(level) => (level.name(), format!(" ({} has none)", chosen.level())),
+            Some(level) => (level.name(), format!("({} has none)", chosen.level())),
         };
-        line(format_args!("kernel    {:26} {level:13}{formats}{note}", choice.operation))?;
+        let of = [formats, note].join(" ");
+        let text = format!("kernel    {:26} {level:16} {}", choice.operation, of.trim());
+        line(text.trim_end())?;
     }
     Ok(())
 }

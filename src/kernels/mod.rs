@@ -10,6 +10,7 @@ pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
 pub mod gemm;
+pub mod narrow;
 pub mod qdot;
 pub mod qdot_exact;
 pub mod quantize;
@@ -45,6 +46,8 @@ pub struct Kernels {
     dot_bf16: Sibling<dot::Dot<bf16>>,
     chains: chain::Chains,
     dequantize: Sibling<dequantize::Dequantize>,
+    narrow_f16: Sibling<narrow::Narrow>,
+    narrow_bf16: Sibling<narrow::Narrow>,
     quantize_32: Sibling<quantize::Quantize>,
     quantize_256: Sibling<quantize::Quantize>,
     quantize_weights: Sibling<quantize_weights::QuantizeWeights>,
@@ -74,6 +77,8 @@ impl Kernels {
             dot_bf16: sibling!(dot::scalar::dot_bf16),
             chains: chain::scalar::CHAINS,
             dequantize: sibling!(dequantize::scalar),
+            narrow_f16: sibling!(narrow::scalar::narrow_f16),
+            narrow_bf16: sibling!(narrow::scalar::narrow_bf16),
             quantize_32: sibling!(quantize::scalar::quantize_32),
             quantize_256: sibling!(quantize::scalar::quantize_256),
             quantize_weights: sibling!(quantize_weights::scalar),
@@ -118,6 +123,8 @@ impl Kernels {
             dot_f32: sibling!(dot::generic::dot_f32),
             dot_f16: sibling!(dot::generic::dot_f16),
             dot_bf16: sibling!(dot::generic::dot_bf16),
+            narrow_f16: sibling!(narrow::generic::narrow_f16),
+            narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
             ..self
         }
@@ -129,6 +136,8 @@ impl Kernels {
         Kernels {
             quantize_32: sibling!(quantize::neon::quantize_32),
             quantize_256: sibling!(quantize::neon::quantize_256),
+            narrow_f16: sibling!(narrow::neon::narrow_f16),
+            narrow_bf16: sibling!(narrow::neon::narrow_bf16),
             row_dots: qdot::neon::NEON,
             ..self.with_generic()
         }
@@ -143,6 +152,8 @@ impl Kernels {
             dot_bf16: sibling!(dot::avx2::dot_bf16),
             chains: chain::avx2::CHAINS,
             dequantize: sibling!(dequantize::avx2::dequantize),
+            narrow_f16: sibling!(narrow::avx2::narrow_f16),
+            narrow_bf16: sibling!(narrow::avx2::narrow_bf16),
             quantize_32: sibling!(quantize::avx2::quantize_32),
             quantize_256: sibling!(quantize::avx2::quantize_256),
             quantize_weights: sibling!(quantize_weights::avx2::quantize_weights),

@@ -74,7 +74,7 @@ fn json_and_text_tell_the_same() {
     for kernel in list(&json["kernels"]) {
         let field = |key: &str| kernel[key].as_str().unwrap_or("");
         let start = format!(
-            "kernel    {:26} {:13}",
+            "kernel    {:26} {:16}",
             field("operation"),
             match field("level") {
                 "" => "-",
@@ -82,7 +82,7 @@ fn json_and_text_tell_the_same() {
             }
         );
         let lines: Vec<&str> =
-            text.lines().filter(|l| format!("{l:60}").starts_with(&start)).collect();
+            text.lines().filter(|l| format!("{l:64}").starts_with(&start)).collect();
         assert!(lines.len() == 1 && lines[0].contains(field("format")), "{kernel}: {lines:?}");
     }
 }
