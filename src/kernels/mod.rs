@@ -19,6 +19,7 @@ pub mod quantize_weights;
 mod arith;
 #[cfg(asm_x86_64)]
 mod assembly;
+mod portable;
 mod sibling;
 
 use core::fmt;
@@ -126,19 +127,47 @@ impl Kernels {
             narrow_f16: sibling!(narrow::generic::narrow_f16),
             narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
+            chains: chain::generic::CHAINS,
+            scale_by: sibling!(elementwise::generic::scale_by),
+            silu_mul: sibling!(elementwise::generic::silu_mul),
+            gelu_mul: sibling!(elementwise::generic::gelu_mul),
+            rope_neighbours: sibling!(elementwise::generic::rope_neighbours),
+            rope_halves: sibling!(elementwise::generic::rope_halves),
+            exp_sum: sibling!(elementwise::generic::exp_sum),
+            exp: sibling!(elementwise::generic::exp_all),
+            add: sibling!(elementwise::generic::add),
+            attend_f32: sibling!(attention::generic::attend_f32),
+            attend_f16: sibling!(attention::generic::attend_f16),
+            merge_chunks: sibling!(attention::generic::merge_chunks),
             ..self
         }
     }
 
-    /// pulp's registers are those of Advanced SIMD here: its dots of f32 need no other sibling.
+    /// pulp's registers are those of Advanced SIMD here: its dot of f32 needs no other sibling.
     #[cfg(target_arch = "aarch64")]
     const fn with_neon(self) -> Kernels {
         Kernels {
-            quantize_32: sibling!(quantize::neon::quantize_32),
-            quantize_256: sibling!(quantize::neon::quantize_256),
+            dot_f16: sibling!(dot::neon::dot_f16),
+            dot_bf16: sibling!(dot::neon::dot_bf16),
+            chains: chain::neon::CHAINS,
+            dequantize: sibling!(dequantize::neon::dequantize),
             narrow_f16: sibling!(narrow::neon::narrow_f16),
             narrow_bf16: sibling!(narrow::neon::narrow_bf16),
+            quantize_32: sibling!(quantize::neon::quantize_32),
+            quantize_256: sibling!(quantize::neon::quantize_256),
             row_dots: qdot::neon::NEON,
+            qdot_exact: sibling!(qdot_exact::neon::qdot_exact),
+            scale_by: sibling!(elementwise::neon::scale_by),
+            silu_mul: sibling!(elementwise::neon::silu_mul),
+            gelu_mul: sibling!(elementwise::neon::gelu_mul),
+            rope_neighbours: sibling!(elementwise::neon::rope_neighbours),
+            rope_halves: sibling!(elementwise::neon::rope_halves),
+            exp_sum: sibling!(elementwise::neon::exp_sum),
+            exp: sibling!(elementwise::neon::exp_all),
+            add: sibling!(elementwise::neon::add),
+            attend_f32: sibling!(attention::neon::attend_f32),
+            attend_f16: sibling!(attention::neon::attend_f16),
+            merge_chunks: sibling!(attention::neon::merge_chunks),
             ..self.with_generic()
         }
     }

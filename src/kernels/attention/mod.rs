@@ -26,10 +26,13 @@
 //! So threads may share the work by (head, chunk) in any way, and batches may have any size.
 //! `exp` is that of [`elementwise`](super::elementwise).
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use core::ops::Range;
 

@@ -6,10 +6,13 @@
 //! widened exactly. Lanes are rows, so a tile of any shape computes the same chain: a column of a
 //! matrix-matrix product has the bits of the matrix-vector product.
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
 use super::sibling::{Choice, Sibling};

@@ -20,7 +20,7 @@ fn chain_bf16(rows: &[u8], x: &[f32], out: &mut [f32]) {
 }
 
 /// Rows that are computed together: enough independent chains to hide the latency of one.
-const ROWS: usize = 8;
+pub const ROWS: usize = 8;
 
 /// An unquantised weight.
 pub trait Weight {
@@ -62,7 +62,7 @@ impl Weight for Bf16 {
 }
 
 #[inline(always)]
-fn u16x8(bytes: &[u8]) -> [u16; 8] {
+pub fn u16x8(bytes: &[u8]) -> [u16; 8] {
     core::array::from_fn(|i| u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]))
 }
 

@@ -15,10 +15,13 @@
 //! - `softmax(x)ᵢ = exp(xᵢ - m)·(1/S)`: `m` is the maximum (NaN never exceeds it), `S` the sum of the
 //!   exponentials by the 64 lanes of the dot, `laneⱼ = laneⱼ + eᵢ`.
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
 

@@ -4,8 +4,8 @@
 //! of the baseline (`smull`, `smlal2`, `sadalp`) and one `sdot` of the extension. Every body is written once
 //! over it.
 
-mod blocks_of_32;
-mod super_blocks;
+pub(in crate::kernels) mod blocks_of_32;
+pub(in crate::kernels) mod super_blocks;
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -57,7 +57,7 @@ pub const NEON: RowDots = row_dots!(Level::Neon, "neon", Widening);
 pub const DOTPROD: RowDots = row_dots!(Level::NeonDotprod, "neon,dotprod", Dotprod);
 
 /// How bytes are multiplied.
-trait Products: Copy {
+pub trait Products: Copy {
     /// Adds sixteen products to the four lanes of `acc`, in any order: `Σ acc + Σ w[i]·x[i]` is what counts.
     /// Two products of neighbours must fit i16: `|w| <= 128` and `|x| <= 127` do.
     ///
@@ -144,7 +144,7 @@ fn minus(bytes: uint8x16_t, offset: i8) -> int8x16_t {
 /// An f16 number.
 #[inline]
 #[target_feature(enable = "neon")]
-fn f16(bits: [u8; 2]) -> f32 {
+pub fn f16(bits: [u8; 2]) -> f32 {
     let bits = f32::from_bits(u32::from(u16::from_le_bytes(bits)));
     let value: f32;
     // SAFETY: `fcvt` reads and writes the registers it names.
