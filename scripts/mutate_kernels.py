@@ -28,7 +28,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KERNELS = ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "asm/*/*.S")
+KERNELS = ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "src/kernels/portable.rs", "asm/*/*.S")
 STAGES = (
     ("siblings", ["--no-default-features", "--test", "siblings"]),
     ("abi", ["--no-default-features", "--features", "driver", "--test", "abi"]),

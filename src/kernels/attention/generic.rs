@@ -49,13 +49,7 @@ impl Load for f32 {
 impl Load for f16 {
     #[inline(always)]
     fn load<S: Simd>(simd: S, x: &[f16; WIDE]) -> [f32; WIDE] {
-        let bits = x.map(|x| u32::from(x.to_bits()));
-        let mut out = [0.0; WIDE];
-        let values = S::as_mut_simd_f32s(&mut out).0.iter_mut();
-        for (value, &bits) in values.zip(S::as_simd_u32s(&bits).0) {
-            *value = widen_f16(simd, bits);
-        }
-        out
+        widen_f16(simd, x.map(f16::to_bits))
     }
 }
 
@@ -98,14 +92,24 @@ impl<E: Load> Attend<'_, E> {
             let tile_max = maximum(seen);
             let max = if tile_max > state.max { tile_max } else { state.max };
             let minus = simd.splat_f32s(max);
-            map(simd, seen, |e| exp(simd, simd.sub_f32s(e, minus)));
+            map(
+                simd,
+                seen,
+                #[inline(always)]
+                |e| exp(simd, simd.sub_f32s(e, minus)),
+            );
             e[..start - tile].fill(0.0);
             e[end - tile..].fill(0.0);
             let correction = exp_1(simd, state.max - max);
             state.sum = fma_1(simd, state.sum, correction, fold(&mut e.clone()));
             state.max = max;
             let factor = simd.splat_f32s(correction);
-            map(simd, out, |o| simd.mul_f32s(o, factor));
+            map(
+                simd,
+                out,
+                #[inline(always)]
+                |o| simd.mul_f32s(o, factor),
+            );
             let values = &cache.values[start * q.len()..];
             accumulate::<S, E, N>(simd, &e[start - tile..end - tile], values, out);
             start = end;
@@ -167,7 +171,13 @@ fn accumulate<S: Simd, E: Load, const N: usize>(simd: S, e: &[f32], values: &[E]
             padded[..tail.len()].copy_from_slice(&values[start..]);
             let values = E::load(simd, &padded);
             let e = simd.splat_f32s(e);
-            map_with(simd, &mut wide, &values, |o, value| simd.mul_add_f32s(e, value, o));
+            map_with(
+                simd,
+                &mut wide,
+                &values,
+                #[inline(always)]
+                |o, value| simd.mul_add_f32s(e, value, o),
+            );
         }
         tail.copy_from_slice(&wide[..tail.len()]);
     }
@@ -186,7 +196,7 @@ portable! {
         state.sum = fma_1(simd, state.sum, c, next.sum * next_c);
         state.max = max;
         let (c, next_c) = (simd.splat_f32s(c), simd.splat_f32s(next_c));
-        map_with(simd, out, next_out, |o, next| {
+        map_with(simd, out, next_out, #[inline(always)] |o, next| {
             simd.mul_add_f32s(o, c, simd.mul_f32s(next, next_c))
         });
     } else scalar::merge_chunks::<Exact>

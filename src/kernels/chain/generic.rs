@@ -41,13 +41,7 @@ impl Load for Bf16 {}
 impl Load for F16 {
     #[inline(always)]
     fn load<S: Simd>(simd: S, bytes: &[u8]) -> [f32; 8] {
-        let bits = u16x8(bytes).map(u32::from);
-        let mut out = [0.0; 8];
-        let values = S::as_mut_simd_f32s(&mut out).0.iter_mut();
-        for (value, &bits) in values.zip(S::as_simd_u32s(&bits).0) {
-            *value = widen_f16(simd, bits);
-        }
-        out
+        widen_f16(simd, u16x8(bytes))
     }
 }
 
@@ -88,16 +82,20 @@ impl<W: Load> Chain<'_, W> {
             });
             let mut acc = [simd.splat_f32s(0.0); N];
             for (k, x) in x_body.iter().enumerate() {
-                let w = row.map(|row| W::load(simd, &row[k * 8 * W::BYTES..]));
+                let mut w = [[0.0; 8]; ROWS];
+                for (w, row) in w.iter_mut().zip(row) {
+                    *w = W::load(simd, &row[k * 8 * W::BYTES..]);
+                }
                 add_columns(simd, &mut acc, &w, x);
             }
             if !x_tail.is_empty() {
-                let w = row.map(|row| {
+                let mut w = [[0.0; 8]; ROWS];
+                for (w, row) in w.iter_mut().zip(row) {
                     let mut padded = [0; 8 * 4];
                     let tail = &row[x_body.len() * 8 * W::BYTES..];
                     padded[..tail.len()].copy_from_slice(tail);
-                    W::load(simd, &padded)
-                });
+                    *w = W::load(simd, &padded);
+                }
                 add_columns(simd, &mut acc, &w, x_tail);
             }
             let mut lanes = [0.0; ROWS];

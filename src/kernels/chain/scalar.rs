@@ -23,6 +23,8 @@ fn chain_bf16(rows: &[u8], x: &[f32], out: &mut [f32]) {
 pub const ROWS: usize = 8;
 
 /// An unquantised weight.
+///
+/// Eight are read from an array of their bytes: picked one by one from the slice, f32 took 7 times as long at AVX2.
 pub trait Weight {
     /// Bytes of one weight.
     const BYTES: usize;
@@ -41,7 +43,8 @@ impl Weight for F32 {
     const BYTES: usize = 4;
     #[inline(always)]
     fn load8<A: Arith>(bytes: &[u8]) -> [f32; 8] {
-        core::array::from_fn(|i| f32::from_le_bytes(core::array::from_fn(|b| bytes[4 * i + b])))
+        let words = bytes.as_chunks::<4>().0.first_chunk::<8>().expect("eight weights");
+        words.map(f32::from_le_bytes)
     }
 }
 
@@ -63,7 +66,8 @@ impl Weight for Bf16 {
 
 #[inline(always)]
 pub fn u16x8(bytes: &[u8]) -> [u16; 8] {
-    core::array::from_fn(|i| u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]))
+    let words = bytes.as_chunks::<2>().0.first_chunk::<8>().expect("eight weights");
+    words.map(u16::from_le_bytes)
 }
 
 #[inline(always)]

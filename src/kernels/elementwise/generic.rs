@@ -8,12 +8,12 @@ use super::scalar::{
 };
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::{LANES, scalar::fold};
-use crate::kernels::portable::{map, map_with, portable};
+use crate::kernels::portable::{map, map_with, portable, shift_right, word};
 
 portable! {
     pub fn silu_mul<S>(simd, gate: &'a mut [f32], up: &'a [f32]) {
         let one = simd.splat_f32s(1.0);
-        map_with(simd, gate, up, |gate, up| {
+        map_with(simd, gate, up, #[inline(always)] |gate, up| {
             let denominator = simd.add_f32s(one, exp(simd, simd.neg_f32s(gate)));
             simd.mul_f32s(simd.div_f32s(gate, denominator), up)
         });
@@ -23,7 +23,7 @@ portable! {
 portable! {
     pub fn gelu_mul<S>(simd, gate: &'a mut [f32], up: &'a [f32]) {
         let one = simd.splat_f32s(1.0);
-        map_with(simd, gate, up, |x, up| {
+        map_with(simd, gate, up, #[inline(always)] |x, up| {
             let cube = simd.mul_f32s(simd.mul_f32s(simd.splat_f32s(GELU_CUBE), x), x);
             let u = simd.mul_add_f32s(cube, x, x);
             let e = exp(simd, simd.mul_f32s(simd.splat_f32s(MINUS_2_SQRT_2_OVER_PI), u));
@@ -34,21 +34,26 @@ portable! {
 
 portable! {
     pub fn scale_by<S>(simd, x: &'a [f32], s: f32, w: &'a [f32], out: &'a mut [f32]) {
-        out.copy_from_slice(x);
-        let s = simd.splat_f32s(s);
-        map_with(simd, out, w, |x, w| simd.mul_f32s(simd.mul_f32s(x, s), w));
+        let (x_body, x_tail) = S::as_simd_f32s(x);
+        let (w_body, w_tail) = S::as_simd_f32s(w);
+        let (out_body, out_tail) = S::as_mut_simd_f32s(out);
+        let factor = simd.splat_f32s(s);
+        for ((out, &x), &w) in out_body.iter_mut().zip(x_body).zip(w_body) {
+            *out = simd.mul_f32s(simd.mul_f32s(x, factor), w);
+        }
+        scalar::scale_by(x_tail, s, w_tail, out_tail);
     } else scalar::scale_by
 }
 
 portable! {
     pub fn add<S>(simd, x: &'a mut [f32], y: &'a [f32]) {
-        map_with(simd, x, y, |x, y| simd.add_f32s(x, y));
+        map_with(simd, x, y, #[inline(always)] |x, y| simd.add_f32s(x, y));
     } else scalar::add
 }
 
 portable! {
     pub fn exp_all<S>(simd, x: &'a mut [f32]) {
-        map(simd, x, |x| exp(simd, x));
+        map(simd, x, #[inline(always)] |x| exp(simd, x));
     } else scalar::exp_all
 }
 
@@ -56,10 +61,10 @@ portable! {
     pub fn exp_sum<S>(simd, x: &'a mut [f32]) -> (f32, f32) {
         let m = maximum(x);
         let minus = simd.splat_f32s(m);
-        map(simd, x, |x| exp(simd, simd.sub_f32s(x, minus)));
+        map(simd, x, #[inline(always)] |x| exp(simd, simd.sub_f32s(x, minus)));
         let mut lanes = [0.0; LANES];
         for x in x.chunks(LANES) {
-            map_with(simd, &mut lanes[..x.len()], x, |lane, x| simd.add_f32s(lane, x));
+            map_with(simd, &mut lanes[..x.len()], x, #[inline(always)] |lane, x| simd.add_f32s(lane, x));
         }
         (m, fold(&mut lanes))
     } else scalar::exp_sum
@@ -121,26 +126,24 @@ fn rotate<S: Simd>(
 /// [`scalar::exp`], in each lane.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let number = |x| simd.splat_f32s(x);
-    let word = |n| simd.splat_u32s(n);
     // A NaN is neither less nor greater, and passes.
-    let (low, high) = (number(EXP_LOWEST), number(EXP_HIGHEST));
+    let (low, high) = (simd.splat_f32s(EXP_LOWEST), simd.splat_f32s(EXP_HIGHEST));
     let clamped = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
     let clamped = simd.select_f32s(simd.greater_than_f32s(clamped, high), high, clamped);
-    let round = number(ROUND);
-    let shifted = simd.mul_add_f32s(clamped, number(core::f32::consts::LOG2_E), round);
-    let n = simd.sub_u32s(simd.transmute_u32s_f32s(shifted), word(ROUND.to_bits()));
+    let round = simd.splat_f32s(ROUND);
+    let shifted = simd.mul_add_f32s(clamped, simd.splat_f32s(core::f32::consts::LOG2_E), round);
+    let n = simd.sub_u32s(simd.transmute_u32s_f32s(shifted), word(simd, ROUND.to_bits()));
     let nf = simd.sub_f32s(shifted, round);
-    let r = simd.mul_add_f32s(nf, number(-LN2_HI), clamped);
-    let r = simd.mul_add_f32s(nf, number(-LN2_LO), r);
+    let r = simd.mul_add_f32s(nf, simd.splat_f32s(-LN2_HI), clamped);
+    let r = simd.mul_add_f32s(nf, simd.splat_f32s(-LN2_LO), r);
     let [first, rest @ ..] = EXP_COEFFICIENTS;
-    let mut p = number(first);
+    let mut p = simd.splat_f32s(first);
     for c in rest {
-        p = simd.mul_add_f32s(p, r, number(c));
+        p = simd.mul_add_f32s(p, r, simd.splat_f32s(c));
     }
     // pulp's shift to the right is that of numbers without sign: 256 makes `n` one.
-    let half = simd.wrapping_dyn_shr_u32s(simd.add_u32s(n, word(256)), word(1));
-    let half = simd.sub_u32s(half, word(128));
+    let half = shift_right(simd, simd.add_u32s(n, word(simd, 256)), 1);
+    let half = simd.sub_u32s(half, word(simd, 128));
     let p = simd.mul_f32s(p, power_of_two(simd, half));
     simd.mul_f32s(p, power_of_two(simd, simd.sub_u32s(n, half)))
 }
