@@ -258,7 +258,7 @@ fn chain((kernels, format, rows, x): (Kernels, Format, Vec<u8>, Vec<f32>)) -> [f
     black_box(out)
 }
 
-/// A head of 64 over 64 keys.
+// A head of 64 over 64 keys.
 #[library_benchmark]
 #[bench::generic(halves(Level::Generic, f16::from_f32))]
 #[bench::avx2(halves(Level::Avx2, f16::from_f32))]
