@@ -11,6 +11,8 @@ use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
+use quintile::kernels::attention::HeadCache;
+use quintile::kernels::elementwise::RopePairs;
 
 const N: usize = 4096;
 
@@ -122,12 +124,14 @@ fn halves<A>(level: Level, narrow: fn(f32) -> A) -> Halves<A> {
 }
 
 #[library_benchmark]
+#[bench::generic(halves(Level::Generic, f16::from_f32))]
 #[bench::avx2(halves(Level::Avx2, f16::from_f32))]
 fn dot_f16((kernels, a, b): Halves<f16>) -> f32 {
     black_box(kernels.dot_f16(black_box(&a), black_box(&b)))
 }
 
 #[library_benchmark]
+#[bench::generic(halves(Level::Generic, bf16::from_f32))]
 #[bench::avx2(halves(Level::Avx2, bf16::from_f32))]
 fn dot_bf16((kernels, a, b): Halves<bf16>) -> f32 {
     black_box(kernels.dot_bf16(black_box(&a), black_box(&b)))
@@ -172,8 +176,102 @@ fn qdot_exact((kernels, format, row, x): ExactRow) -> f32 {
     black_box(kernels.qdot_exact(format, black_box(&row), black_box(&x)))
 }
 
+fn narrow_operands<A: Clone>(level: Level, zero: A) -> (Kernels, Vec<f32>, Vec<A>) {
+    (kernels(level), floats(), vec![zero; N])
+}
+
+#[library_benchmark]
+#[bench::scalar(narrow_operands(Level::Scalar, f16::ZERO))]
+#[bench::generic(narrow_operands(Level::Generic, f16::ZERO))]
+#[bench::avx2(narrow_operands(Level::Avx2, f16::ZERO))]
+fn narrow_f16((kernels, x, mut out): (Kernels, Vec<f32>, Vec<f16>)) -> Vec<f16> {
+    kernels.narrow_f16(black_box(&x), black_box(&mut out));
+    out
+}
+
+#[library_benchmark]
+#[bench::scalar(narrow_operands(Level::Scalar, bf16::ZERO))]
+#[bench::generic(narrow_operands(Level::Generic, bf16::ZERO))]
+#[bench::avx2(narrow_operands(Level::Avx2, bf16::ZERO))]
+fn narrow_bf16((kernels, x, mut out): (Kernels, Vec<f32>, Vec<bf16>)) -> Vec<bf16> {
+    kernels.narrow_bf16(black_box(&x), black_box(&mut out));
+    out
+}
+
+/// An operation on `x` in place, with `y` beside it.
+type InPlace = fn(&Kernels, x: &mut [f32], y: &[f32]);
+
+const EXP: InPlace = |k, x, _| k.exp(x);
+const EXP_SUM: InPlace = |k, x, _| {
+    black_box(k.exp_sum(x));
+};
+const SILU_MUL: InPlace = |k, x, y| k.silu_mul(x, y);
+const GELU_MUL: InPlace = |k, x, y| k.gelu_mul(x, y);
+const ADD: InPlace = |k, x, y| k.add(x, y);
+const RMS_NORM: InPlace = |k, x, y| k.rms_norm(y, y, 1e-5, x);
+const ROPE_NEIGHBOURS: InPlace = |k, x, y| k.rope(RopePairs::Neighbours, x, y.as_chunks().0);
+const ROPE_HALVES: InPlace = |k, x, y| k.rope(RopePairs::Halves, x, y.as_chunks().0);
+
+fn in_place(level: Level, operation: InPlace) -> (Kernels, InPlace, Vec<f32>, Vec<f32>) {
+    (kernels(level), operation, floats(), floats())
+}
+
+#[library_benchmark(setup = in_place)]
+#[bench::exp_generic(Level::Generic, EXP)]
+#[bench::exp_avx2(Level::Avx2, EXP)]
+#[bench::exp_sum_generic(Level::Generic, EXP_SUM)]
+#[bench::exp_sum_avx2(Level::Avx2, EXP_SUM)]
+#[bench::silu_mul_generic(Level::Generic, SILU_MUL)]
+#[bench::silu_mul_avx2(Level::Avx2, SILU_MUL)]
+#[bench::gelu_mul_generic(Level::Generic, GELU_MUL)]
+#[bench::gelu_mul_avx2(Level::Avx2, GELU_MUL)]
+#[bench::add_generic(Level::Generic, ADD)]
+#[bench::add_avx2(Level::Avx2, ADD)]
+#[bench::rms_norm_generic(Level::Generic, RMS_NORM)]
+#[bench::rms_norm_avx2(Level::Avx2, RMS_NORM)]
+#[bench::rope_neighbours_generic(Level::Generic, ROPE_NEIGHBOURS)]
+#[bench::rope_neighbours_avx2(Level::Avx2, ROPE_NEIGHBOURS)]
+#[bench::rope_halves_generic(Level::Generic, ROPE_HALVES)]
+#[bench::rope_halves_avx2(Level::Avx2, ROPE_HALVES)]
+fn elementwise((kernels, operation, mut x, y): (Kernels, InPlace, Vec<f32>, Vec<f32>)) -> Vec<f32> {
+    operation(&kernels, black_box(&mut x), black_box(&y));
+    x
+}
+
+/// 16 rows of 256 weights.
+fn rows(level: Level, format: Format) -> (Kernels, Format, Vec<u8>, Vec<f32>) {
+    let mut rows = vec![0; N * format.block_bytes()];
+    format.quantize(&floats(), &mut rows);
+    (kernels(level), format, rows, floats())
+}
+
+#[library_benchmark(setup = rows)]
+#[bench::f32_generic(Level::Generic, Format::F32)]
+#[bench::f32_avx2(Level::Avx2, Format::F32)]
+#[bench::f16_generic(Level::Generic, Format::F16)]
+#[bench::f16_avx2(Level::Avx2, Format::F16)]
+#[bench::bf16_generic(Level::Generic, Format::Bf16)]
+#[bench::bf16_avx2(Level::Avx2, Format::Bf16)]
+fn chain((kernels, format, rows, x): (Kernels, Format, Vec<u8>, Vec<f32>)) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    kernels.chain(format, black_box(&rows), black_box(&x[..256]), &mut out);
+    black_box(out)
+}
+
+// A head of 64 over 64 keys.
+#[library_benchmark]
+#[bench::generic(halves(Level::Generic, f16::from_f32))]
+#[bench::avx2(halves(Level::Avx2, f16::from_f32))]
+fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
+    let mut out = [0.0; 64];
+    let cache = HeadCache { keys: &cache, values: &cache };
+    black_box(kernels.attend(black_box(&q[..64]), black_box(cache), 0..64, &mut out));
+    out
+}
+
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights, narrow_f16, narrow_bf16,
+        elementwise, chain, attend
 );
 main!(library_benchmark_groups = kernels_group);

@@ -10,6 +10,8 @@ use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
+use quintile::kernels::attention::HeadCache;
+use quintile::kernels::elementwise::RopePairs;
 
 const SIZES: [(&str, usize); 3] = [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10)];
 
@@ -165,6 +167,104 @@ fn quantize_weights(c: &mut Criterion) {
     }
 }
 
+fn narrow(c: &mut Criterion) {
+    const N: usize = 4096;
+    let x = floats(N);
+    let (mut halves, mut brains) = (vec![f16::ZERO; N], vec![bf16::ZERO; N]);
+    let mut group = c.benchmark_group("narrow");
+    group.throughput(Throughput::Bytes(4 * N as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
+            bench.iter(|| kernels.narrow_f16(black_box(&x), black_box(&mut halves)));
+        });
+        group.bench_function(BenchmarkId::new(isa.level().name(), "bf16"), |bench| {
+            bench.iter(|| kernels.narrow_bf16(black_box(&x), black_box(&mut brains)));
+        });
+    }
+}
+
+/// An operation on `x` in place, with `y` beside it.
+type InPlace = fn(&Kernels, x: &mut [f32], y: &[f32]);
+
+const IN_PLACE: [(&str, InPlace); 9] = [
+    ("copy", |_, _, _| ()),
+    ("exp", |k, x, _| k.exp(x)),
+    ("exp_sum", |k, x, _| {
+        black_box(k.exp_sum(x));
+    }),
+    ("silu_mul", |k, x, y| k.silu_mul(x, y)),
+    ("gelu_mul", |k, x, y| k.gelu_mul(x, y)),
+    ("add", |k, x, y| k.add(x, y)),
+    ("scale", |k, x, y| k.rms_norm(y, y, 1e-5, x)),
+    ("rope_neighbours", |k, x, y| k.rope(RopePairs::Neighbours, x, y.as_chunks().0)),
+    ("rope_halves", |k, x, y| k.rope(RopePairs::Halves, x, y.as_chunks().0)),
+];
+
+/// 4096 values in the first-level cache. Each time they are copied first, so that they stay of ordinary size:
+/// `copy` is that alone. `scale` is a norm, with its dot.
+fn elementwise(c: &mut Criterion) {
+    const N: usize = 4096;
+    let y = floats(N);
+    let mut x = y.clone();
+    let mut group = c.benchmark_group("elementwise");
+    group.throughput(Throughput::Elements(N as u64));
+    for (name, operation) in IN_PLACE {
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                bench.iter(|| {
+                    x.copy_from_slice(black_box(&y));
+                    operation(&kernels, black_box(&mut x), black_box(&y));
+                });
+            });
+        }
+    }
+}
+
+/// 16 rows of 256 weights.
+fn chain(c: &mut Criterion) {
+    const ROWS: usize = 16;
+    let x = floats(256);
+    let mut out = [0.0; ROWS];
+    let mut group = c.benchmark_group("chain");
+    group.throughput(Throughput::Elements((ROWS * x.len()) as u64));
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        let mut rows = vec![0; ROWS * format.row_bytes(x.len()).expect("any length")];
+        format.quantize(&floats(ROWS * x.len()), &mut rows);
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
+            group.bench_function(id, |bench| {
+                bench.iter(|| kernels.chain(format, black_box(&rows), black_box(&x), &mut out));
+            });
+        }
+    }
+}
+
+/// A head of 64 over 256 keys.
+fn attention(c: &mut Criterion) {
+    const HEAD: usize = 64;
+    const KEYS: usize = 256;
+    let q = floats(HEAD);
+    let wide = floats(HEAD * KEYS);
+    let narrow: Vec<f16> = wide.iter().map(|&x| f16::from_f32(x)).collect();
+    let mut out = [0.0; HEAD];
+    let mut group = c.benchmark_group("attention");
+    group.throughput(Throughput::Elements((2 * HEAD * KEYS) as u64));
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        group.bench_function(BenchmarkId::new(isa.level().name(), "f32"), |bench| {
+            let cache = HeadCache { keys: &wide, values: &wide };
+            bench.iter(|| kernels.attend(black_box(&q), cache, 0..KEYS, &mut out));
+        });
+        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
+            let cache = HeadCache { keys: &narrow, values: &narrow };
+            bench.iter(|| kernels.attend(black_box(&q), cache, 0..KEYS, &mut out));
+        });
+    }
+}
+
 fn configured() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -176,6 +276,7 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights
+    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights, narrow,
+        elementwise, chain, attention
 }
 criterion_main!(kernels);

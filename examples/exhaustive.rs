@@ -1,13 +1,15 @@
-//! The errors of `exp`, `silu` and `gelu` over all 2^32 inputs, against f64; and that every level of this
-//! CPU returns the same bits for them. Takes some minutes:
+//! The errors of `exp`, `silu` and `gelu` over all 2^32 inputs, against f64; that rounding to f16 and bf16 has the
+//! bits of the crate `half` for all of them, of `Format::quantize` therefore; and that every level of this CPU returns the
+//! same bits. Takes some minutes; with `narrow`, that part alone, in seconds:
 //!
-//!     cargo run --release --example exhaustive
+//!     cargo run --release --example exhaustive [narrow]
 //!
 //! An error is given in units of the last place (ulp) of the true value, rounded to f32's grid; where that is
 //! subnormal, in units of the smallest number.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use half::{bf16, f16};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
 
@@ -108,7 +110,31 @@ fn inputs(first: u64) -> Vec<f32> {
     (0..CHUNK as u64).map(|i| f32::from_bits((first + i) as u32)).collect()
 }
 
+/// Tells how many results of rounding differ from `half`'s, at each level.
+fn narrow() {
+    for isa in Isa::available() {
+        let kernels = Kernels::new(isa);
+        let different = all_inputs(|first| {
+            let x = inputs(first);
+            let (mut halves, mut brains) = ([f16::ZERO; CHUNK], [bf16::ZERO; CHUNK]);
+            kernels.narrow_f16(&x, &mut halves);
+            kernels.narrow_bf16(&x, &mut brains);
+            let results = x.iter().zip(halves.iter().zip(&brains));
+            let wrong = results.filter(|&(&x, (half, brain))| {
+                half.to_bits() != f16::from_f32_const(x).to_bits()
+                    || brain.to_bits() != bf16::from_f32_const(x).to_bits()
+            });
+            Worst { wrong: wrong.count() as u64, ..Worst::default() }
+        });
+        println!("narrow: {} results differ from half's at {}", different.wrong, isa.level());
+    }
+}
+
 fn main() {
+    narrow();
+    if std::env::args().nth(1).is_some_and(|part| part == "narrow") {
+        return;
+    }
     let best = Isa::detect();
     println!("kernels: {}", best.level());
     let kernels = Kernels::new(best);

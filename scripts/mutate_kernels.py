@@ -32,7 +32,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = {
-    "x86_64": ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "asm/x86_64/*.S"),
+    "x86_64": ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "src/kernels/portable.rs", "asm/x86_64/*.S"),
     "aarch64": ("src/kernels/*/neon.rs", "src/kernels/*/neon/*.rs", "asm/aarch64/*.S"),
 }
 STAGES = (

@@ -31,27 +31,26 @@ impl Features {
 
     /// Each feature of this architecture by name, and whether it was found.
     pub fn list(self) -> impl Iterator<Item = (&'static str, bool)> {
-        let x86 = [
-            ("avx2", self.avx2),
-            ("fma", self.fma),
-            ("f16c", self.f16c),
-            ("avxvnni", self.avxvnni),
-            ("avx512 (f, bw, dq, vl)", self.avx512),
-            ("avx512vnni", self.avx512vnni),
-        ];
-        let arm = [("neon", self.neon), ("dotprod", self.dotprod), ("i8mm", self.i8mm)];
-        let x86 = x86.into_iter().filter(|_| cfg!(target_arch = "x86_64"));
-        x86.chain(arm.into_iter().filter(|_| cfg!(target_arch = "aarch64")))
-    }
-
-    pub(super) fn avx2_level(self) -> bool {
-        self.avx2 && self.fma && self.f16c
-    }
-
-    pub(super) fn i8mm_level(self) -> bool {
-        self.dotprod && self.i8mm
+        let x86 = X86_64.into_iter().filter(|_| cfg!(target_arch = "x86_64"));
+        let arm = AARCH64.into_iter().filter(|_| cfg!(target_arch = "aarch64"));
+        x86.chain(arm).map(move |(name, found)| (name, found(&self)))
     }
 }
+
+/// A feature's name, and how it is read.
+type Named = (&'static str, fn(&Features) -> bool);
+
+pub(super) const X86_64: [Named; 6] = [
+    ("avx2", |f| f.avx2),
+    ("fma", |f| f.fma),
+    ("f16c", |f| f.f16c),
+    ("avxvnni", |f| f.avxvnni),
+    ("avx512 (f, bw, dq, vl)", |f| f.avx512),
+    ("avx512vnni", |f| f.avx512vnni),
+];
+
+pub(super) const AARCH64: [Named; 3] =
+    [("neon", |f| f.neon), ("dotprod", |f| f.dotprod), ("i8mm", |f| f.i8mm)];
 
 /// Under Miri there is no CPU to ask: what the build enables is what it interprets.
 #[cfg(all(miri, target_arch = "x86_64"))]

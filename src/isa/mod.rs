@@ -79,17 +79,37 @@ impl Level {
         }
     }
 
-    fn is_supported(self) -> bool {
+    /// The features of the CPU that the level's kernels use, by their names in [`Features::list`].
+    pub const fn features(self) -> &'static [&'static str] {
+        match self {
+            Level::Scalar | Level::Generic => &[],
+            Level::Avx2 | Level::Avx2Asm => &["avx2", "fma", "f16c"],
+            Level::Neon | Level::NeonAsm => &["neon"],
+            Level::NeonDotprod | Level::NeonDotprodAsm => &["neon", "dotprod"],
+            Level::NeonI8mm => &["neon", "dotprod", "i8mm"],
+        }
+    }
+
+    /// Those of [`features`](Self::features) that this CPU lacks, among them all of another architecture.
+    pub fn lacks(self) -> impl Iterator<Item = &'static str> {
+        let found = Features::get();
+        let has = move |name| found.list().any(|feature| feature == (name, true));
+        self.features().iter().copied().filter(move |&name| !has(name))
+    }
+
+    /// Whether the level was built for this target: its files of assembly are, where it has some.
+    pub const fn is_built(self) -> bool {
         match self {
             Level::Scalar | Level::Generic => true,
-            Level::Avx2 => Features::get().avx2_level(),
-            Level::Avx2Asm => cfg!(asm_x86_64) && Features::get().avx2_level(),
-            Level::Neon => cfg!(target_arch = "aarch64"),
-            Level::NeonAsm => cfg!(asm_aarch64),
-            Level::NeonDotprod => cfg!(target_arch = "aarch64") && Features::get().dotprod,
-            Level::NeonDotprodAsm => cfg!(asm_aarch64) && Features::get().dotprod,
-            Level::NeonI8mm => cfg!(asm_aarch64) && Features::get().i8mm_level(),
+            Level::Avx2 => cfg!(target_arch = "x86_64"),
+            Level::Avx2Asm => cfg!(asm_x86_64),
+            Level::Neon | Level::NeonDotprod => cfg!(target_arch = "aarch64"),
+            Level::NeonAsm | Level::NeonDotprodAsm | Level::NeonI8mm => cfg!(asm_aarch64),
         }
+    }
+
+    fn is_supported(self) -> bool {
+        self.is_built() && self.lacks().next().is_none()
     }
 }
 
@@ -202,6 +222,15 @@ mod tests {
     fn the_detected_level_can_be_forced() {
         let isa = Isa::detect();
         assert_eq!(Isa::force(isa.level()), Ok(isa));
+    }
+
+    #[test]
+    fn a_level_names_features_that_some_architecture_lists() {
+        let listed = features::X86_64.into_iter().chain(features::AARCH64);
+        let listed: Vec<_> = listed.map(|(name, _)| name).collect();
+        for level in Level::ALL {
+            assert!(level.features().iter().all(|name| listed.contains(name)), "{level}");
+        }
     }
 
     #[test]

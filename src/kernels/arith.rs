@@ -62,7 +62,7 @@ impl Arith for Fast {
     }
 }
 
-/// Scalars of Advanced SIMD, which every aarch64 CPU has.
+/// The instructions of Advanced SIMD, which every aarch64 CPU has.
 #[cfg(target_arch = "aarch64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Fast;
@@ -78,6 +78,34 @@ impl Arith for Fast {
 
     #[inline(always)]
     fn widen(bits: [u16; 8]) -> [f32; 8] {
-        Exact::widen(bits)
+        use core::arch::aarch64::{float32x4_t, uint16x8_t};
+        // SAFETY: aarch64 has Advanced SIMD; the arrays and the vectors have the same size, and any bits are a
+        // value of either.
+        unsafe {
+            let wide = widen_f16(core::mem::transmute::<[u16; 8], uint16x8_t>(bits));
+            core::mem::transmute::<[float32x4_t; 2], [f32; 8]>(wide)
+        }
     }
+}
+
+/// The values of eight f16. The intrinsic is not stable.
+#[cfg(target_arch = "aarch64")]
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn widen_f16(
+    bits: core::arch::aarch64::uint16x8_t,
+) -> [core::arch::aarch64::float32x4_t; 2] {
+    let (low, high);
+    // SAFETY: `fcvtl` and `fcvtl2` read and write the registers they name.
+    unsafe {
+        core::arch::asm!(
+            "fcvtl {low:v}.4s, {bits:v}.4h",
+            "fcvtl2 {high:v}.4s, {bits:v}.8h",
+            bits = in(vreg) bits,
+            low = out(vreg) low,
+            high = lateout(vreg) high,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    [low, high]
 }

@@ -10,6 +10,7 @@ pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
 pub mod gemm;
+pub mod narrow;
 pub mod qdot;
 pub mod qdot_exact;
 pub mod quantize;
@@ -18,12 +19,17 @@ pub mod quantize_weights;
 mod arith;
 #[cfg(any(asm_x86_64, asm_aarch64))]
 mod assembly;
+mod portable;
+mod sibling;
 
 use core::fmt;
 
 use half::{bf16, f16};
 
 use crate::isa::{Isa, Level};
+use sibling::{Sibling, sibling};
+
+pub use sibling::Choice;
 
 /// The version of the numeric contract (`docs/contract.md`): two builds with the same version return the
 /// same bits.
@@ -36,29 +42,31 @@ pub const CONTRACT_VERSION: u32 = 1;
 #[derive(Clone, Copy)]
 pub struct Kernels {
     isa: Isa,
-    dot_f32: dot::Dot<f32>,
-    dot_f16: dot::Dot<f16>,
-    dot_bf16: dot::Dot<bf16>,
+    dot_f32: Sibling<dot::Dot<f32>>,
+    dot_f16: Sibling<dot::Dot<f16>>,
+    dot_bf16: Sibling<dot::Dot<bf16>>,
     chains: chain::Chains,
-    dequantize: dequantize::Dequantize,
-    quantize_32: quantize::Quantize,
-    quantize_256: quantize::Quantize,
-    quantize_weights: quantize_weights::QuantizeWeights,
+    dequantize: Sibling<dequantize::Dequantize>,
+    narrow_f16: Sibling<narrow::Narrow>,
+    narrow_bf16: Sibling<narrow::Narrow>,
+    quantize_32: Sibling<quantize::Quantize>,
+    quantize_256: Sibling<quantize::Quantize>,
+    quantize_weights: Sibling<quantize_weights::QuantizeWeights>,
     row_dots: qdot::RowDots,
     row_pairs: qdot::RowPairs,
-    qdot_exact: qdot_exact::QdotExact,
+    qdot_exact: Sibling<qdot_exact::QdotExact>,
     gemms: gemm::Gemms,
-    scale_by: elementwise::ScaleBy,
-    silu_mul: elementwise::Gate,
-    gelu_mul: elementwise::Gate,
-    rope_neighbours: elementwise::Rotate,
-    rope_halves: elementwise::Rotate,
-    exp_sum: elementwise::ExpSum,
-    exp: elementwise::Exp,
-    add: elementwise::Add,
-    attend_f32: attention::Attend<f32>,
-    attend_f16: attention::Attend<f16>,
-    merge_chunks: attention::Merge,
+    scale_by: Sibling<elementwise::ScaleBy>,
+    silu_mul: Sibling<elementwise::Gate>,
+    gelu_mul: Sibling<elementwise::Gate>,
+    rope_neighbours: Sibling<elementwise::Rotate>,
+    rope_halves: Sibling<elementwise::Rotate>,
+    exp_sum: Sibling<elementwise::ExpSum>,
+    exp: Sibling<elementwise::Exp>,
+    add: Sibling<elementwise::Add>,
+    attend_f32: Sibling<attention::Attend<f32>>,
+    attend_f16: Sibling<attention::Attend<f16>>,
+    merge_chunks: Sibling<attention::Merge>,
 }
 
 impl Kernels {
@@ -66,29 +74,31 @@ impl Kernels {
     pub const fn new(isa: Isa) -> Kernels {
         let scalar = Kernels {
             isa,
-            dot_f32: dot::scalar::dot_f32,
-            dot_f16: dot::scalar::dot_f16,
-            dot_bf16: dot::scalar::dot_bf16,
+            dot_f32: sibling!(dot::scalar::dot_f32),
+            dot_f16: sibling!(dot::scalar::dot_f16),
+            dot_bf16: sibling!(dot::scalar::dot_bf16),
             chains: chain::scalar::CHAINS,
-            dequantize: dequantize::scalar,
-            quantize_32: quantize::scalar::quantize_32,
-            quantize_256: quantize::scalar::quantize_256,
-            quantize_weights: quantize_weights::scalar,
+            dequantize: sibling!(dequantize::scalar),
+            narrow_f16: sibling!(narrow::scalar::narrow_f16),
+            narrow_bf16: sibling!(narrow::scalar::narrow_bf16),
+            quantize_32: sibling!(quantize::scalar::quantize_32),
+            quantize_256: sibling!(quantize::scalar::quantize_256),
+            quantize_weights: sibling!(quantize_weights::scalar),
             row_dots: qdot::scalar::ROW_DOTS,
             row_pairs: qdot::RowPairs::NONE,
-            qdot_exact: qdot_exact::scalar::qdot_exact,
+            qdot_exact: sibling!(qdot_exact::scalar::qdot_exact),
             gemms: gemm::Gemms::NONE,
-            scale_by: elementwise::scalar::scale_by,
-            silu_mul: elementwise::scalar::silu_mul,
-            gelu_mul: elementwise::scalar::gelu_mul,
-            rope_neighbours: elementwise::scalar::rope_neighbours,
-            rope_halves: elementwise::scalar::rope_halves,
-            exp_sum: elementwise::scalar::exp_sum,
-            exp: elementwise::scalar::exp_all,
-            add: elementwise::scalar::add,
-            attend_f32: attention::scalar::ATTEND_F32,
-            attend_f16: attention::scalar::ATTEND_F16,
-            merge_chunks: attention::scalar::MERGE_CHUNKS,
+            scale_by: sibling!(elementwise::scalar::scale_by),
+            silu_mul: sibling!(elementwise::scalar::silu_mul),
+            gelu_mul: sibling!(elementwise::scalar::gelu_mul),
+            rope_neighbours: sibling!(elementwise::scalar::rope_neighbours),
+            rope_halves: sibling!(elementwise::scalar::rope_halves),
+            exp_sum: sibling!(elementwise::scalar::exp_sum),
+            exp: sibling!(elementwise::scalar::exp_all),
+            add: sibling!(elementwise::scalar::add),
+            attend_f32: sibling!(attention::scalar::ATTEND_F32),
+            attend_f16: sibling!(attention::scalar::ATTEND_F16),
+            merge_chunks: sibling!(attention::scalar::MERGE_CHUNKS),
         };
         match isa.level() {
             Level::Scalar => scalar,
@@ -110,7 +120,7 @@ impl Kernels {
             Level::Avx2 => scalar.with_avx2(),
             #[cfg(asm_x86_64)]
             Level::Avx2Asm => Kernels {
-                dot_f32: dot::avx2_asm::dot_f32,
+                dot_f32: sibling!(dot::avx2_asm::dot_f32),
                 row_dots: qdot::avx2_asm::ROW_DOTS,
                 gemms: gemm::avx2_asm::GEMMS,
                 ..scalar.with_avx2()
@@ -123,57 +133,91 @@ impl Kernels {
 
     const fn with_generic(self) -> Kernels {
         Kernels {
-            dot_f32: dot::generic::dot_f32,
-            dot_f16: dot::generic::dot_f16,
-            dot_bf16: dot::generic::dot_bf16,
+            dot_f32: sibling!(dot::generic::dot_f32),
+            dot_f16: sibling!(dot::generic::dot_f16),
+            dot_bf16: sibling!(dot::generic::dot_bf16),
+            narrow_f16: sibling!(narrow::generic::narrow_f16),
+            narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
+            chains: chain::generic::CHAINS,
+            scale_by: sibling!(elementwise::generic::scale_by),
+            silu_mul: sibling!(elementwise::generic::silu_mul),
+            gelu_mul: sibling!(elementwise::generic::gelu_mul),
+            rope_neighbours: sibling!(elementwise::generic::rope_neighbours),
+            rope_halves: sibling!(elementwise::generic::rope_halves),
+            exp_sum: sibling!(elementwise::generic::exp_sum),
+            exp: sibling!(elementwise::generic::exp_all),
+            add: sibling!(elementwise::generic::add),
+            attend_f32: sibling!(attention::generic::attend_f32),
+            attend_f16: sibling!(attention::generic::attend_f16),
+            merge_chunks: sibling!(attention::generic::merge_chunks),
             ..self
         }
     }
 
-    /// pulp's registers are those of Advanced SIMD here: its dots of f32 need no other sibling.
+    /// pulp's registers are those of Advanced SIMD here: its dot of f32 needs no other sibling.
     #[cfg(target_arch = "aarch64")]
     const fn with_neon(self) -> Kernels {
         Kernels {
-            quantize_32: quantize::neon::quantize_32,
-            quantize_256: quantize::neon::quantize_256,
+            dot_f16: sibling!(dot::neon::dot_f16),
+            dot_bf16: sibling!(dot::neon::dot_bf16),
+            chains: chain::neon::CHAINS,
+            dequantize: sibling!(dequantize::neon::dequantize),
+            narrow_f16: sibling!(narrow::neon::narrow_f16),
+            narrow_bf16: sibling!(narrow::neon::narrow_bf16),
+            quantize_32: sibling!(quantize::neon::quantize_32),
+            quantize_256: sibling!(quantize::neon::quantize_256),
             row_dots: qdot::neon::NEON,
+            qdot_exact: sibling!(qdot_exact::neon::qdot_exact),
+            scale_by: sibling!(elementwise::neon::scale_by),
+            silu_mul: sibling!(elementwise::neon::silu_mul),
+            gelu_mul: sibling!(elementwise::neon::gelu_mul),
+            rope_neighbours: sibling!(elementwise::neon::rope_neighbours),
+            rope_halves: sibling!(elementwise::neon::rope_halves),
+            exp_sum: sibling!(elementwise::neon::exp_sum),
+            exp: sibling!(elementwise::neon::exp_all),
+            add: sibling!(elementwise::neon::add),
+            attend_f32: sibling!(attention::neon::attend_f32),
+            attend_f16: sibling!(attention::neon::attend_f16),
+            merge_chunks: sibling!(attention::neon::merge_chunks),
             ..self.with_generic()
         }
     }
 
     #[cfg(asm_aarch64)]
     const fn with_neon_asm(self, row_dots: qdot::RowDots) -> Kernels {
-        Kernels { dot_f32: dot::neon_asm::dot_f32, row_dots, ..self }
+        Kernels { dot_f32: sibling!(dot::neon_asm::dot_f32), row_dots, ..self }
     }
 
     #[cfg(target_arch = "x86_64")]
     const fn with_avx2(self) -> Kernels {
         Kernels {
             isa: self.isa,
-            dot_f32: dot::avx2::dot_f32,
-            dot_f16: dot::avx2::dot_f16,
-            dot_bf16: dot::avx2::dot_bf16,
+            dot_f32: sibling!(dot::avx2::dot_f32),
+            dot_f16: sibling!(dot::avx2::dot_f16),
+            dot_bf16: sibling!(dot::avx2::dot_bf16),
             chains: chain::avx2::CHAINS,
-            dequantize: dequantize::avx2::dequantize,
-            quantize_32: quantize::avx2::quantize_32,
-            quantize_256: quantize::avx2::quantize_256,
-            quantize_weights: quantize_weights::avx2::quantize_weights,
+            dequantize: sibling!(dequantize::avx2::dequantize),
+            narrow_f16: sibling!(narrow::avx2::narrow_f16),
+            narrow_bf16: sibling!(narrow::avx2::narrow_bf16),
+            quantize_32: sibling!(quantize::avx2::quantize_32),
+            quantize_256: sibling!(quantize::avx2::quantize_256),
+            quantize_weights: sibling!(quantize_weights::avx2::quantize_weights),
             row_dots: qdot::avx2::ROW_DOTS,
             row_pairs: self.row_pairs,
-            qdot_exact: qdot_exact::avx2::qdot_exact,
+            qdot_exact: sibling!(qdot_exact::avx2::qdot_exact),
             gemms: gemm::avx2::GEMMS,
-            scale_by: elementwise::avx2::scale_by,
-            silu_mul: elementwise::avx2::silu_mul,
-            gelu_mul: elementwise::avx2::gelu_mul,
-            rope_neighbours: elementwise::avx2::rope_neighbours,
-            rope_halves: elementwise::avx2::rope_halves,
-            exp_sum: elementwise::avx2::exp_sum,
-            exp: elementwise::avx2::exp_all,
-            add: elementwise::avx2::add,
-            attend_f32: attention::avx2::attend_f32,
-            attend_f16: attention::avx2::attend_f16,
-            merge_chunks: attention::avx2::merge_chunks,
+            scale_by: sibling!(elementwise::avx2::scale_by),
+            silu_mul: sibling!(elementwise::avx2::silu_mul),
+            gelu_mul: sibling!(elementwise::avx2::gelu_mul),
+            rope_neighbours: sibling!(elementwise::avx2::rope_neighbours),
+            rope_halves: sibling!(elementwise::avx2::rope_halves),
+            exp_sum: sibling!(elementwise::avx2::exp_sum),
+            exp: sibling!(elementwise::avx2::exp_all),
+            add: sibling!(elementwise::avx2::add),
+            attend_f32: sibling!(attention::avx2::attend_f32),
+            attend_f16: sibling!(attention::avx2::attend_f16),
+            merge_chunks: sibling!(attention::avx2::merge_chunks),
         }
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use half::f16;
 use half::vec::HalfBitsVecExt;
 
+use crate::kernels::Kernels;
 use crate::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 
 use super::Config;
@@ -99,6 +100,7 @@ impl<E: CacheElement> Cache<E> {
     /// Stores the key and the value of one position.
     pub fn store(
         &mut self,
+        kernels: &Kernels,
         layer: usize,
         head: usize,
         position: usize,
@@ -107,14 +109,16 @@ impl<E: CacheElement> Cache<E> {
     ) {
         let start = (layer * self.kv_heads + head) * self.head_len;
         let group = start + position / KEY_LANES * KEY_LANES * self.head_dim;
-        let lane = self.keys[group + position % KEY_LANES..].iter_mut().step_by(KEY_LANES);
-        for (slot, &x) in lane.zip(key) {
-            *slot = E::from_f32(x);
+        let mut lane = self.keys[group + position % KEY_LANES..].iter_mut().step_by(KEY_LANES);
+        let mut stored = [E::default(); 64];
+        for key in key.chunks(stored.len()) {
+            let stored = &mut stored[..key.len()];
+            E::store(kernels, key, stored);
+            // The lane last: a pair without its first is not taken from the other.
+            stored.iter().zip(lane.by_ref()).for_each(|(&x, slot)| *slot = x);
         }
         let row = start + position * self.head_dim;
-        for (slot, &x) in self.values[row..row + self.head_dim].iter_mut().zip(value) {
-            *slot = E::from_f32(x);
-        }
+        E::store(kernels, value, &mut self.values[row..row + self.head_dim]);
     }
 }
 

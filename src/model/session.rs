@@ -303,7 +303,14 @@ impl Step<'_> {
             let key = &s.key[token * config.kv_len()..];
             for head in 0..config.kv_heads {
                 let at = head * config.head_dim..(head + 1) * config.head_dim;
-                cache.store(self.index, head, self.position + token, &key[at.clone()], &row[at]);
+                cache.store(
+                    model.kernels(),
+                    self.index,
+                    head,
+                    self.position + token,
+                    &key[at.clone()],
+                    &row[at],
+                );
             }
         }
 

@@ -1,6 +1,6 @@
 //! What turns rows into rows: quantisation, the elementwise operations, attention.
 
-use half::f16;
+use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::kernels::Kernels;
 use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, KEY_LANES, Softmax, TILE};
@@ -72,6 +72,27 @@ fn dequantize_keeps_to_its_slices_and_registers() {
                 call(label, || kernels.dequantize(format, w, place));
                 assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
             }
+        }
+    }
+}
+
+#[test]
+fn narrow_keeps_to_its_slices_and_registers() {
+    let (mut x, mut halves, mut brains) = (Buffer::new(1000), Buffer::new(1000), Buffer::new(1000));
+    for n in lengths() {
+        let from = values(n, 1);
+        let (mut half, mut brain) = (vec![f16::ZERO; n], vec![bf16::ZERO; n]);
+        SCALAR.narrow_f16(&from, &mut half);
+        SCALAR.narrow_bf16(&from, &mut brain);
+        for (kernels, side) in cases() {
+            let x = x.input(side, &from);
+            let to_half = halves.output(side, &vec![f16::ONE; n]);
+            let to_brain = brains.output(side, &vec![bf16::ONE; n]);
+            let label = format_args!("narrow {n}, {kernels:?}, {side:?}");
+            call(label, || kernels.narrow_f16(x, to_half));
+            call(label, || kernels.narrow_bf16(x, to_brain));
+            assert_eq!(halves.written(), half, "{label}");
+            assert_eq!(brains.written(), brain, "{label}");
         }
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod compare;
+mod isa;
 mod limits;
 mod quantize;
 #[cfg(target_os = "linux")]

@@ -12,5 +12,6 @@ mod dot;
 mod draw;
 mod elementwise;
 mod gemm;
+mod narrow;
 mod qdot;
 mod quantize;

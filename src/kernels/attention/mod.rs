@@ -6,7 +6,7 @@
 //!   `[p / 16][d][p % 16]`, so that a lane is a key;
 //! - values are row-major: element `d` of value `p` lies at `[p][d]`.
 //!
-//! Elements are f32, or f16 rounded to nearest even when stored and widened exactly when read.
+//! Elements are f32, or f16 [narrowed](super::narrow) when stored and widened exactly when read.
 //!
 //! # Contract
 //! Positions form tiles of [`TILE`] and chunks of [`CHUNK`], at absolute multiples. A query sees the keys of
@@ -26,10 +26,13 @@
 //! So threads may share the work by (head, chunk) in any way, and batches may have any size.
 //! `exp` is that of [`elementwise`](super::elementwise).
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use core::ops::Range;
 
@@ -56,28 +59,29 @@ mod private {
     /// What the kernels need of an element; sealed, as each has its own siblings.
     pub trait Element: Copy + Default + Send + Sync + 'static {
         const NAME: &'static str;
-        fn from_f32(x: f32) -> Self;
+        /// Stores numbers as elements; the lengths agree.
+        fn store(kernels: &Kernels, x: &[f32], out: &mut [Self]);
         fn attend(kernels: &Kernels) -> Attend<Self>;
     }
 }
 
 impl private::Element for f32 {
     const NAME: &'static str = "f32";
-    fn from_f32(x: f32) -> f32 {
-        x
+    fn store(_: &Kernels, x: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(x);
     }
     fn attend(kernels: &Kernels) -> Attend<f32> {
-        kernels.attend_f32
+        kernels.attend_f32.run
     }
 }
 
 impl private::Element for f16 {
     const NAME: &'static str = "f16";
-    fn from_f32(x: f32) -> f16 {
-        f16::from_f32_const(x)
+    fn store(kernels: &Kernels, x: &[f32], out: &mut [f16]) {
+        kernels.narrow_f16(x, out);
     }
     fn attend(kernels: &Kernels) -> Attend<f16> {
-        kernels.attend_f16
+        kernels.attend_f16.run
     }
 }
 
@@ -172,6 +176,6 @@ impl Kernels {
     ) {
         assert_eq!(out.len(), next_out.len(), "merge_chunks: lengths of the outputs");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.merge_chunks)(state, out, next, next_out) }
+        unsafe { (self.merge_chunks.run)(state, out, next, next_out) }
     }
 }

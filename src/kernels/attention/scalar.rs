@@ -17,7 +17,7 @@ pub const MERGE_CHUNKS: Merge =
     |state, out, next, next_out| merge_chunks::<Exact>(state, out, next, next_out);
 
 /// An element that is widened eight at a time.
-pub trait Widen: Copy {
+pub trait Widen: Copy + Default {
     fn widen8<A: Arith>(x: &[Self; 8]) -> [f32; 8];
 }
 

@@ -3,8 +3,10 @@
 use super::Chains;
 use super::scalar::{Bf16, F16, F32, chain};
 use crate::kernels::arith::Fast;
+use crate::kernels::sibling::sibling;
 
-pub const CHAINS: Chains = Chains { f32: chain_f32, f16: chain_f16, bf16: chain_bf16 };
+pub const CHAINS: Chains =
+    Chains { f32: sibling!(chain_f32), f16: sibling!(chain_f16), bf16: sibling!(chain_bf16) };
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn chain_f32(rows: &[u8], x: &[f32], out: &mut [f32]) {

@@ -6,12 +6,16 @@
 //! widened exactly. Lanes are rows, so a tile of any shape computes the same chain: a column of a
 //! matrix-matrix product has the bits of the matrix-vector product.
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
+use super::sibling::{Choice, Sibling};
 use crate::formats::Format;
 
 /// Rows of one format times a vector.
@@ -24,9 +28,17 @@ pub(super) type Chain = unsafe fn(rows: &[u8], x: &[f32], out: &mut [f32]);
 /// The siblings of one level, by weight format.
 #[derive(Clone, Copy)]
 pub(super) struct Chains {
-    pub f32: Chain,
-    pub f16: Chain,
-    pub bf16: Chain,
+    pub f32: Sibling<Chain>,
+    pub f16: Sibling<Chain>,
+    pub bf16: Sibling<Chain>,
+}
+
+impl Chains {
+    pub fn choices(self) -> impl Iterator<Item = Choice> {
+        [(Format::F32, self.f32), (Format::F16, self.f16), (Format::Bf16, self.bf16)]
+            .into_iter()
+            .map(|(format, chain)| Choice::new("chain", Some(format), chain.level))
+    }
 }
 
 impl Kernels {
@@ -45,6 +57,6 @@ impl Kernels {
             _ => panic!("chain: {format} is a quantised format"),
         };
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { chain(rows, x, out) }
+        unsafe { (chain.run)(rows, x, out) }
     }
 }

@@ -20,6 +20,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
 use crate::formats::Format;
@@ -61,7 +63,7 @@ impl Kernels {
             out.len()
         );
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.dequantize)(format, row, out) }
+        unsafe { (self.dequantize.run)(format, row, out) }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Portable SIMD: whatever width pulp finds, in as many registers as make 64 lanes.
 //!
-//! pulp has no widening: the definition's turns 64 values of f16 or bf16 at a time into f32, in memory.
+//! pulp has no widening: 64 values of f16 or bf16 at a time are turned into f32, in memory.
 
 use half::{bf16, f16};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::LANES;
 use super::scalar::{Widen, fold};
+use crate::kernels::portable::widen_f16;
 
 pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     Arch::new().dispatch(Dot { a, b })
@@ -20,12 +21,29 @@ pub fn dot_bf16(a: &[bf16], b: &[f32]) -> f32 {
     Arch::new().dispatch(Dot { a, b })
 }
 
+/// A number of which 64 are widened at once.
+trait Load: Widen {
+    #[inline(always)]
+    fn load<S: Simd>(_: S, x: &[Self; LANES]) -> [f32; LANES] {
+        x.map(Self::widen)
+    }
+}
+
+impl Load for f32 {}
+impl Load for bf16 {}
+impl Load for f16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[f16; LANES]) -> [f32; LANES] {
+        widen_f16(simd, x.map(f16::to_bits))
+    }
+}
+
 struct Dot<'a, A> {
     a: &'a [A],
     b: &'a [f32],
 }
 
-impl<A: Widen> WithSimd for Dot<'_, A> {
+impl<A: Load> WithSimd for Dot<'_, A> {
     type Output = f32;
 
     #[inline(always)]
@@ -39,7 +57,7 @@ impl<A: Widen> WithSimd for Dot<'_, A> {
     }
 }
 
-impl<A: Widen> Dot<'_, A> {
+impl<A: Load> Dot<'_, A> {
     /// `N` registers of `S` are the 64 lanes.
     #[inline(always)]
     fn with_registers<S: Simd, const N: usize>(self, simd: S) -> f32 {
@@ -49,7 +67,7 @@ impl<A: Widen> Dot<'_, A> {
 
         let mut acc = [simd.splat_f32s(0.0); N];
         for (a, b) in a_body.iter().zip(b_body) {
-            let a = a.map(A::widen);
+            let a = A::load(simd, a);
             let (a, _) = S::as_simd_f32s(&a);
             let (b, _) = S::as_simd_f32s(b);
             for j in 0..N {

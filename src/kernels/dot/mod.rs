@@ -22,6 +22,8 @@ pub(super) mod scalar;
 pub(super) mod avx2;
 #[cfg(asm_x86_64)]
 pub(super) mod avx2_asm;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 #[cfg(asm_aarch64)]
 pub(super) mod neon_asm;
 
@@ -54,7 +56,7 @@ impl Kernels {
     pub fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "dot_f32: lengths of a and b");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.dot_f32)(a, b) }
+        unsafe { (self.dot_f32.run)(a, b) }
     }
     /// Σ aᵢ·bᵢ of f16 and f32, by the [contract](self) of 64 lanes.
     ///
@@ -72,7 +74,7 @@ impl Kernels {
     pub fn dot_f16(&self, a: &[f16], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "dot_f16: lengths of a and b");
         // SAFETY: as in `dot_f32`.
-        unsafe { (self.dot_f16)(a, b) }
+        unsafe { (self.dot_f16.run)(a, b) }
     }
 
     /// Σ aᵢ·bᵢ of bf16 and f32, by the [contract](self) of 64 lanes.
@@ -91,6 +93,6 @@ impl Kernels {
     pub fn dot_bf16(&self, a: &[bf16], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "dot_bf16: lengths of a and b");
         // SAFETY: as in `dot_f32`.
-        unsafe { (self.dot_bf16)(a, b) }
+        unsafe { (self.dot_bf16.run)(a, b) }
     }
 }

@@ -15,10 +15,13 @@
 //! - `softmax(x)ᵢ = exp(xᵢ - m)·(1/S)`: `m` is the maximum (NaN never exceeds it), `S` the sum of the
 //!   exponentials by the 64 lanes of the dot, `laneⱼ = laneⱼ + eᵢ`.
 
+pub(super) mod generic;
 pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
 
@@ -77,7 +80,7 @@ impl Kernels {
         assert_eq!(x.len(), out.len(), "rms_norm: lengths of x and out");
         let s = self.rms_scale(x, eps);
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.scale_by)(x, s, weight, out) }
+        unsafe { (self.scale_by.run)(x, s, weight, out) }
     }
 
     /// `1 / √(mean(x²) + eps)`.
@@ -92,7 +95,7 @@ impl Kernels {
     pub fn silu_mul(&self, gate: &mut [f32], up: &[f32]) {
         assert_eq!(gate.len(), up.len(), "silu_mul: lengths of gate and up");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.silu_mul)(gate, up) }
+        unsafe { (self.silu_mul.run)(gate, up) }
     }
 
     /// `gate[i] = gelu(gate[i]) * up[i]`, by the [contract](self).
@@ -102,7 +105,7 @@ impl Kernels {
     pub fn gelu_mul(&self, gate: &mut [f32], up: &[f32]) {
         assert_eq!(gate.len(), up.len(), "gelu_mul: lengths of gate and up");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.gelu_mul)(gate, up) }
+        unsafe { (self.gelu_mul.run)(gate, up) }
     }
 
     /// Rotates the pairs of one head; `angles[i]` is `[cos, sin]` of pair `i`. Elements beyond the
@@ -114,8 +117,8 @@ impl Kernels {
         let n = 2 * angles.len();
         assert!(n <= x.len(), "rope: {} angles for a head of {}", angles.len(), x.len());
         let rotate = match pairs {
-            RopePairs::Neighbours => self.rope_neighbours,
-            RopePairs::Halves => self.rope_halves,
+            RopePairs::Neighbours => self.rope_neighbours.run,
+            RopePairs::Halves => self.rope_halves.run,
         };
         // SAFETY: the slice has `2 * angles.len()` elements; the `Isa` proves the features.
         unsafe { rotate(&mut x[..n], angles) }
@@ -124,7 +127,7 @@ impl Kernels {
     /// Replaces `x[i]` by `exp(x[i])`, by the [contract](self).
     pub fn exp(&self, x: &mut [f32]) {
         // SAFETY: the `Isa` proves the features.
-        unsafe { (self.exp)(x) }
+        unsafe { (self.exp.run)(x) }
     }
 
     /// `x[i] = x[i] + y[i]`.
@@ -134,14 +137,14 @@ impl Kernels {
     pub fn add(&self, x: &mut [f32], y: &[f32]) {
         assert_eq!(x.len(), y.len(), "add: lengths of x and y");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.add)(x, y) }
+        unsafe { (self.add.run)(x, y) }
     }
 
     /// Replaces `x[i]` by `exp(x[i] - m)`, `m` the maximum, and returns `m` and the sum of the
     /// exponentials. The maximum of nothing is -∞.
     pub fn exp_sum(&self, x: &mut [f32]) -> (f32, f32) {
         // SAFETY: the `Isa` proves the features.
-        unsafe { (self.exp_sum)(x) }
+        unsafe { (self.exp_sum.run)(x) }
     }
 
     /// Replaces `x` by its softmax, by the [contract](self).

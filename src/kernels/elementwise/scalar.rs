@@ -36,6 +36,20 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     add_body(x, y);
 }
 
+/// 1.5 · 2²³: the low bits of a sum with it are the nearest integer.
+pub const ROUND: f32 = 12_582_912.0;
+/// The upper 15 bits of ln 2.
+pub const LN2_HI: f32 = 0.693_145_75;
+/// ln 2 without them.
+pub const LN2_LO: f32 = 1.428_606_8e-6;
+/// Numbers below have the result 0.
+pub const EXP_LOWEST: f32 = -104.0;
+/// Numbers above have an infinite result.
+pub const EXP_HIGHEST: f32 = 89.0;
+/// Of `e^r`, those of the highest powers first.
+pub const EXP_COEFFICIENTS: [f32; 7] =
+    [0.001_381_459_9, 0.008_368_717, 0.041_668_39, 0.166_665_21, 0.499_999_94, 1.0, 1.0];
+
 /// `e` to the `x`. The error is below 1.1 ulp over all inputs whose result is a normal number.
 ///
 /// `x = n ln 2 + r` with `|r| <= ln 2 / 2`; `ln 2` is split so that `n * LN2_HI` is exact for every `n` that
@@ -43,22 +57,18 @@ pub fn add(x: &mut [f32], y: &[f32]) {
 /// 2⁻²⁸ before rounding.
 #[inline(always)]
 pub fn exp<A: Arith>(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's low bits are the nearest integer
-    const LN2_HI: f32 = 0.693_145_75; // 15 bits
-    const LN2_LO: f32 = 1.428_606_8e-6;
     // `x > LOW ? x : LOW` would replace NaN; with the arguments this way round NaN passes.
-    let clamped = if x < -104.0 { -104.0 } else { x };
-    let clamped = if clamped > 89.0 { 89.0 } else { clamped };
+    let clamped = if x < EXP_LOWEST { EXP_LOWEST } else { x };
+    let clamped = if clamped > EXP_HIGHEST { EXP_HIGHEST } else { clamped };
     let shifted = A::fma(clamped, core::f32::consts::LOG2_E, ROUND);
     let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let nf = shifted - ROUND;
     let r = A::fma(nf, -LN2_LO, A::fma(nf, -LN2_HI, clamped));
-    let p = A::fma(r, 0.001_381_459_9, 0.008_368_717);
-    let p = A::fma(p, r, 0.041_668_39);
-    let p = A::fma(p, r, 0.166_665_21);
-    let p = A::fma(p, r, 0.499_999_94);
-    let p = A::fma(p, r, 1.0);
-    let p = A::fma(p, r, 1.0);
+    let [first, rest @ ..] = EXP_COEFFICIENTS;
+    let mut p = first;
+    for c in rest {
+        p = A::fma(p, r, c);
+    }
     // 2^n in two exact steps, so that results may be subnormal or overflow.
     let half = n >> 1;
     p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
@@ -87,13 +97,16 @@ pub fn silu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// `-2 * sqrt(2 / pi)`.
+pub const MINUS_2_SQRT_2_OVER_PI: f32 = -1.595_769;
+/// The weight of the cube.
+pub const GELU_CUBE: f32 = 0.044_715;
+
 #[inline(always)]
 pub fn gelu_mul_body<A: Arith>(gate: &mut [f32], up: &[f32]) {
-    /// `-2 * sqrt(2 / pi)`.
-    const MINUS_2_SQRT_2_OVER_PI: f32 = -1.595_769;
     for (gate, &up) in gate.iter_mut().zip(up) {
         let x = *gate;
-        let u = A::fma(0.044_715 * x * x, x, x);
+        let u = A::fma(GELU_CUBE * x * x, x, x);
         *gate = x / (1.0 + exp::<A>(MINUS_2_SQRT_2_OVER_PI * u)) * up;
     }
 }
@@ -106,7 +119,7 @@ pub fn scale_by_body(x: &[f32], s: f32, w: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn rotate<A: Arith>(a: &mut f32, b: &mut f32, [cos, sin]: [f32; 2]) {
+pub fn rotate<A: Arith>(a: &mut f32, b: &mut f32, [cos, sin]: [f32; 2]) {
     (*a, *b) = (A::fma(*a, cos, -(*b * sin)), A::fma(*a, sin, *b * cos));
 }
 

@@ -4,6 +4,7 @@ use super::avx2::unpack::Interleave;
 use super::avx2::{Micro, Micros, gemm};
 use super::{Columns, Gemm, Gemms, NR, Panel};
 use crate::formats::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::kernels::sibling::sibling;
 
 /// The micro-kernels of a kind, for one column and more.
 macro_rules! micros {
@@ -52,9 +53,9 @@ impl<B: Interleave> Micros<B> for Assembled {
 }
 
 pub const GEMMS: Gemms = Gemms {
-    q2_k: Some(gemm::<BlockQ2K, Assembled> as Gemm),
-    q3_k: Some(gemm::<BlockQ3K, Assembled> as Gemm),
-    q4_k: Some(gemm::<BlockQ4K, Assembled> as Gemm),
-    q5_k: Some(gemm::<BlockQ5K, Assembled> as Gemm),
-    q6_k: Some(gemm::<BlockQ6K, Assembled> as Gemm),
+    q2_k: Some(sibling!(gemm::<BlockQ2K, Assembled> as Gemm)),
+    q3_k: Some(sibling!(gemm::<BlockQ3K, Assembled> as Gemm)),
+    q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),
+    q5_k: Some(sibling!(gemm::<BlockQ5K, Assembled> as Gemm)),
+    q6_k: Some(sibling!(gemm::<BlockQ6K, Assembled> as Gemm)),
 };

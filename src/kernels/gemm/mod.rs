@@ -15,6 +15,7 @@
 //! 4. [`Panel`]s of [`MR`] rows;
 //! 5. in the micro-kernel, four values of each row and column at a time.
 
+use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
 
 #[cfg(target_arch = "x86_64")]
@@ -94,18 +95,27 @@ pub(super) type Gemm =
 /// The siblings of one level, by weight format: `None` where row dots serve.
 #[derive(Clone, Copy)]
 pub(super) struct Gemms {
-    pub q2_k: Option<Gemm>,
-    pub q3_k: Option<Gemm>,
-    pub q4_k: Option<Gemm>,
-    pub q5_k: Option<Gemm>,
-    pub q6_k: Option<Gemm>,
+    pub q2_k: Option<Sibling<Gemm>>,
+    pub q3_k: Option<Sibling<Gemm>>,
+    pub q4_k: Option<Sibling<Gemm>>,
+    pub q5_k: Option<Sibling<Gemm>>,
+    pub q6_k: Option<Sibling<Gemm>>,
 }
 
 impl Gemms {
     /// No format has one.
     pub const NONE: Gemms = Gemms { q2_k: None, q3_k: None, q4_k: None, q5_k: None, q6_k: None };
 
-    fn get(&self, format: Format) -> Option<Gemm> {
+    pub fn choices(self) -> impl Iterator<Item = Choice> {
+        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
+        quantised.map(move |format| Choice {
+            operation: "gemm",
+            format: Some(format),
+            level: self.get(format).map(|gemm| gemm.level),
+        })
+    }
+
+    fn get(&self, format: Format) -> Option<Sibling<Gemm>> {
         match format {
             Format::Q2K => self.q2_k,
             Format::Q3K => self.q3_k,
@@ -151,6 +161,6 @@ impl super::Kernels {
             return;
         }
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { gemm(w, x, blocks, space, out) }
+        unsafe { (gemm.run)(w, x, blocks, space, out) }
     }
 }

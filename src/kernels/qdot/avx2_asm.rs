@@ -2,6 +2,7 @@
 
 use super::{RowDot, RowDots, avx2};
 use crate::formats::{ActBlock, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::kernels::sibling::sibling;
 
 crate::kernels::assembly::symbols! {
     extern "sysv64";
@@ -17,9 +18,9 @@ crate::kernels::assembly::symbols! {
 }
 
 pub const ROW_DOTS: RowDots = RowDots {
-    q4_k: RowDot { x1: q4_k, x4: avx2::ROW_DOTS.q4_k.x4 },
-    q5_k: RowDot { x1: q5_k, x4: avx2::ROW_DOTS.q5_k.x4 },
-    q6_k: RowDot { x1: q6_k, x4: avx2::ROW_DOTS.q6_k.x4 },
+    q4_k: RowDot { x1: sibling!(q4_k), x4: avx2::ROW_DOTS.q4_k.x4 },
+    q5_k: RowDot { x1: sibling!(q5_k), x4: avx2::ROW_DOTS.q5_k.x4 },
+    q6_k: RowDot { x1: sibling!(q6_k), x4: avx2::ROW_DOTS.q6_k.x4 },
     ..avx2::ROW_DOTS
 };
 

@@ -10,9 +10,10 @@ use pulp::{Arch, Simd, WithSimd};
 use super::{RowDot, RowDots, scalar};
 use crate::formats::{ActBlock, Block, BlockQ5K, f16_value, scale_min_k4};
 use crate::kernels::arith::{Arith, Exact};
+use crate::kernels::sibling::sibling;
 
 pub const ROW_DOTS: RowDots =
-    RowDots { q5_k: RowDot { x1: q5_k, x4: q5_k_x4 }, ..scalar::ROW_DOTS };
+    RowDots { q5_k: RowDot { x1: sibling!(q5_k), x4: sibling!(q5_k_x4) }, ..scalar::ROW_DOTS };
 
 fn q5_k(row: &[u8], x: &[ActBlock]) -> f32 {
     Arch::new().dispatch(Q5K { row, x })

@@ -31,6 +31,7 @@
 //! fixed, and the same for one column and four, one row and two. A scale of NaN or infinity propagates.
 
 use super::Kernels;
+use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
 
 pub(super) mod generic;
@@ -67,8 +68,8 @@ pub(super) type Dot2x2 = unsafe fn(rows: [&[u8]; 2], x: [&[ActBlock]; 2]) -> [[f
 /// The siblings of one format.
 #[derive(Clone, Copy)]
 pub(super) struct RowDot {
-    pub x1: Dot1,
-    pub x4: Dot4,
+    pub x1: Sibling<Dot1>,
+    pub x4: Sibling<Dot4>,
 }
 
 /// The siblings of one level, by weight format.
@@ -90,17 +91,26 @@ pub(super) struct RowDots {
 /// The siblings of one level for pairs of rows, by weight format: `None` where four single dots serve.
 #[derive(Clone, Copy)]
 pub(super) struct RowPairs {
-    pub q8_0: Option<Dot2x2>,
-    pub q4_k: Option<Dot2x2>,
-    pub q5_k: Option<Dot2x2>,
-    pub q6_k: Option<Dot2x2>,
+    pub q8_0: Option<Sibling<Dot2x2>>,
+    pub q4_k: Option<Sibling<Dot2x2>>,
+    pub q5_k: Option<Sibling<Dot2x2>>,
+    pub q6_k: Option<Sibling<Dot2x2>>,
 }
 
 impl RowPairs {
     /// No format has one.
     pub const NONE: RowPairs = RowPairs { q8_0: None, q4_k: None, q5_k: None, q6_k: None };
 
-    fn get(&self, format: Format) -> Option<Dot2x2> {
+    pub fn choices(self) -> impl Iterator<Item = Choice> {
+        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
+        quantised.map(move |format| Choice {
+            operation: "qdot2x2",
+            format: Some(format),
+            level: self.get(format).map(|pair| pair.level),
+        })
+    }
+
+    fn get(&self, format: Format) -> Option<Sibling<Dot2x2>> {
         match format {
             Format::Q8_0 => self.q8_0,
             Format::Q4K => self.q4_k,
@@ -130,6 +140,17 @@ impl RowDots {
     }
 }
 
+impl RowDots {
+    pub fn choices(self) -> impl Iterator<Item = Choice> {
+        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
+        quantised.flat_map(move |format| {
+            let RowDot { x1, x4 } = *self.get(format);
+            [("qdot", x1.level), ("qdot4", x4.level)]
+                .map(|(operation, level)| Choice::new(operation, Some(format), level))
+        })
+    }
+}
+
 impl Kernels {
     /// One quantised row times one row of activations, by the [contract](self). `row` may lie at any
     /// address.
@@ -152,7 +173,7 @@ impl Kernels {
     pub fn qdot(&self, format: Format, row: &[u8], x: &[ActBlock]) -> f32 {
         check(format, row, x);
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.row_dots.get(format).x1)(row, x) }
+        unsafe { (self.row_dots.get(format).x1.run)(row, x) }
     }
 
     /// One quantised row times four rows of activations: the bits of four calls of
@@ -164,7 +185,7 @@ impl Kernels {
     pub fn qdot4(&self, format: Format, row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
         x.iter().for_each(|x| check(format, row, x));
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.row_dots.get(format).x4)(row, x) }
+        unsafe { (self.row_dots.get(format).x4.run)(row, x) }
     }
 
     /// Two quantised rows times two rows of activations: element `[r][c]` has the bits of
@@ -192,8 +213,8 @@ impl Kernels {
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
         unsafe {
             match self.row_pairs.get(format) {
-                Some(pair) => pair(rows, x),
-                None => rows.map(|row| x.map(|x| (self.row_dots.get(format).x1)(row, x))),
+                Some(pair) => (pair.run)(rows, x),
+                None => rows.map(|row| x.map(|x| (self.row_dots.get(format).x1.run)(row, x))),
             }
         }
     }

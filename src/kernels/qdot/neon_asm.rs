@@ -1,12 +1,14 @@
 //! Assembly, `asm/aarch64/q*.S`: one row times one column of Q4_K, Q5_K, Q6_K and Q8_0, and two rows times two; the rest as
 //! at NEON.
 
-use super::{RowDot, RowDots, RowPairs, neon};
+use super::{Dot1, Dot2x2, RowDot, RowDots, RowPairs, neon};
 use crate::formats::{ActBlock, Block, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0};
+use crate::isa::Level;
+use crate::kernels::sibling::Sibling;
 
 /// One row, `$name(row, x, blocks)`, in the place of `$siblings`' own.
 macro_rules! row_dot {
-    ($name:ident, $block:ty, $siblings:expr) => {{
+    ($name:ident, $block:ty, $siblings:expr, $level:ident) => {{
         crate::kernels::assembly::symbols! {
             extern "C";
             /// # Safety
@@ -20,7 +22,7 @@ macro_rules! row_dot {
             // SAFETY: the caller promises the lengths and the features.
             unsafe { $name(blocks.as_ptr(), x.as_ptr(), blocks.len()) }
         }
-        RowDot { x1, x4: $siblings.x4 }
+        RowDot { x1: Sibling { run: x1 as Dot1, level: Level::$level }, x4: $siblings.x4 }
     }};
 }
 
@@ -53,24 +55,24 @@ macro_rules! row_pair {
             }
             out
         }
-        Some(pair)
+        Some(Sibling { run: pair as Dot2x2, level: Level::NeonI8mm })
     }};
 }
 
 pub const NEON: RowDots = RowDots {
-    q8_0: row_dot!(quintile_q8_0_dot_neon, BlockQ8_0, neon::NEON.q8_0),
-    q4_k: row_dot!(quintile_q4_k_dot_neon, BlockQ4K, neon::NEON.q4_k),
-    q5_k: row_dot!(quintile_q5_k_dot_neon, BlockQ5K, neon::NEON.q5_k),
-    q6_k: row_dot!(quintile_q6_k_dot_neon, BlockQ6K, neon::NEON.q6_k),
+    q8_0: row_dot!(quintile_q8_0_dot_neon, BlockQ8_0, neon::NEON.q8_0, NeonAsm),
+    q4_k: row_dot!(quintile_q4_k_dot_neon, BlockQ4K, neon::NEON.q4_k, NeonAsm),
+    q5_k: row_dot!(quintile_q5_k_dot_neon, BlockQ5K, neon::NEON.q5_k, NeonAsm),
+    q6_k: row_dot!(quintile_q6_k_dot_neon, BlockQ6K, neon::NEON.q6_k, NeonAsm),
     ..neon::NEON
 };
 
 /// For CPUs with dotprod.
 pub const DOTPROD: RowDots = RowDots {
-    q8_0: row_dot!(quintile_q8_0_dot_dotprod, BlockQ8_0, neon::DOTPROD.q8_0),
-    q4_k: row_dot!(quintile_q4_k_dot_dotprod, BlockQ4K, neon::DOTPROD.q4_k),
-    q5_k: row_dot!(quintile_q5_k_dot_dotprod, BlockQ5K, neon::DOTPROD.q5_k),
-    q6_k: row_dot!(quintile_q6_k_dot_dotprod, BlockQ6K, neon::DOTPROD.q6_k),
+    q8_0: row_dot!(quintile_q8_0_dot_dotprod, BlockQ8_0, neon::DOTPROD.q8_0, NeonDotprodAsm),
+    q4_k: row_dot!(quintile_q4_k_dot_dotprod, BlockQ4K, neon::DOTPROD.q4_k, NeonDotprodAsm),
+    q5_k: row_dot!(quintile_q5_k_dot_dotprod, BlockQ5K, neon::DOTPROD.q5_k, NeonDotprodAsm),
+    q6_k: row_dot!(quintile_q6_k_dot_dotprod, BlockQ6K, neon::DOTPROD.q6_k, NeonDotprodAsm),
     ..neon::DOTPROD
 };
 

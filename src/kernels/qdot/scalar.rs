@@ -6,6 +6,7 @@ use crate::formats::{
     BlockQ5K, BlockQ6K, BlockQ8_0, BlockQ8K, Integers32, Integers256, SUPER_BLOCK,
 };
 use crate::kernels::arith::{Arith, Exact};
+use crate::kernels::sibling::sibling;
 
 pub const ROW_DOTS: RowDots = RowDots {
     q4_0: blocks_of_32::<BlockQ4_0>(),
@@ -23,15 +24,15 @@ pub const ROW_DOTS: RowDots = RowDots {
 
 const fn super_blocks<B: Integers256>() -> RowDot {
     RowDot {
-        x1: |row, x| dot_256::<Exact, B>(row, x),
-        x4: |row, x| x.map(|x| dot_256::<Exact, B>(row, x)),
+        x1: sibling!(|row, x| dot_256::<Exact, B>(row, x)),
+        x4: sibling!(|row, x| x.map(|x| dot_256::<Exact, B>(row, x))),
     }
 }
 
 const fn blocks_of_32<B: Integers32>() -> RowDot {
     RowDot {
-        x1: |row, x| dot_32::<Exact, B>(row, x),
-        x4: |row, x| x.map(|x| dot_32::<Exact, B>(row, x)),
+        x1: sibling!(|row, x| dot_32::<Exact, B>(row, x)),
+        x4: sibling!(|row, x| x.map(|x| dot_32::<Exact, B>(row, x))),
     }
 }
 

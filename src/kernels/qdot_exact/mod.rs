@@ -19,6 +19,8 @@ pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 
 use super::Kernels;
 use crate::formats::Format;
@@ -59,6 +61,6 @@ impl Kernels {
             x.len()
         );
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.qdot_exact)(format, row, x) }
+        unsafe { (self.qdot_exact.run)(format, row, x) }
     }
 }

@@ -54,8 +54,8 @@ impl Kernels {
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
         unsafe {
             match scale {
-                ActScale::Per32 => (self.quantize_32)(x, out),
-                ActScale::Per256 => (self.quantize_256)(x, out),
+                ActScale::Per32 => (self.quantize_32.run)(x, out),
+                ActScale::Per256 => (self.quantize_256.run)(x, out),
             }
         }
     }

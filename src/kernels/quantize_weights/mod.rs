@@ -2,7 +2,8 @@
 //!
 //! The contract and the definition are those of [`Format::quantize`], in [`crate::formats`]: each block
 //! by itself, IEEE operations only, each rounded once. The definition is written over eight sub-blocks
-//! side by side, so the siblings are that same code, compiled for wider registers.
+//! side by side, so the siblings are that same code, compiled for wider registers. F16 and BF16 are
+//! [narrowed](super::narrow).
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -43,6 +44,12 @@ impl Kernels {
     pub fn quantize_weights(&self, format: Format, x: &[f32], row: &mut [u8]) {
         format.check_quantize(x, row);
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { (self.quantize_weights)(format, x, row) }
+        unsafe {
+            match format {
+                Format::F16 => (self.narrow_f16.run)(x, row.as_chunks_mut().0),
+                Format::Bf16 => (self.narrow_bf16.run)(x, row.as_chunks_mut().0),
+                _ => (self.quantize_weights.run)(format, x, row),
+            }
+        }
     }
 }

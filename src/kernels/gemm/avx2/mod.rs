@@ -14,14 +14,15 @@ use core::arch::x86_64::*;
 
 use super::{Columns, Gemm, Gemms, MC, MR, NR, Panel, Workspace};
 use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::kernels::sibling::sibling;
 use unpack::Interleave;
 
 pub const GEMMS: Gemms = Gemms {
-    q2_k: Some(gemm::<BlockQ2K, Intrinsics> as Gemm),
-    q3_k: Some(gemm::<BlockQ3K, Intrinsics> as Gemm),
-    q4_k: Some(gemm::<BlockQ4K, Intrinsics> as Gemm),
-    q5_k: Some(gemm::<BlockQ5K, Intrinsics> as Gemm),
-    q6_k: Some(gemm::<BlockQ6K, Intrinsics> as Gemm),
+    q2_k: Some(sibling!(gemm::<BlockQ2K, Intrinsics> as Gemm)),
+    q3_k: Some(sibling!(gemm::<BlockQ3K, Intrinsics> as Gemm)),
+    q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
+    q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
+    q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
 };
 
 /// Adds a super-block of a panel and some columns to their elements of `out`, a column `stride` elements behind the one before.

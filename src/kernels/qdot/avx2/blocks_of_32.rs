@@ -12,6 +12,7 @@ use core::arch::x86_64::*;
 use super::super::RowDot;
 use super::{activations, bsums};
 use crate::formats::{ActBlock, Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::kernels::sibling::sibling;
 
 /// Blocks of a group.
 const GROUP: usize = 8;
@@ -89,7 +90,7 @@ macro_rules! rows {
             }
             [fold(lanes[0]), fold(lanes[1]), fold(lanes[2]), fold(lanes[3])]
         }
-        RowDot { x1, x4 }
+        RowDot { x1: sibling!(x1), x4: sibling!(x4) }
     }};
 }
 

@@ -13,6 +13,7 @@ use crate::formats::{
     scale_min_words,
 };
 use crate::kernels::arith::{Arith, Fast};
+use crate::kernels::sibling::sibling;
 
 /// A row from a function that forms the integer sums of one super-block.
 macro_rules! by_hand {
@@ -40,7 +41,7 @@ macro_rules! by_hand {
             unsafe { _mm_storeu_ps(out.as_mut_ptr(), acc) };
             out
         }
-        RowDot { x1, x4 }
+        RowDot { x1: sibling!(x1), x4: sibling!(x4) }
     }};
 }
 

@@ -4,8 +4,8 @@
 //! of the baseline (`smull`, `smlal2`, `sadalp`) and one `sdot` of the extension. Every body is written once
 //! over it.
 
-mod blocks_of_32;
-mod super_blocks;
+pub(in crate::kernels) mod blocks_of_32;
+pub(in crate::kernels) mod super_blocks;
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -15,25 +15,27 @@ use crate::formats::{
     ActBlock, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K,
     BlockQ6K, BlockQ8_0, BlockQ8K,
 };
+use crate::isa::Level;
+use crate::kernels::sibling::Sibling;
 
 /// The table of a level: each body inside a function that enables the level's features.
 macro_rules! row_dots {
-    ($features:literal, $products:ty) => {
+    ($level:expr, $features:literal, $products:ty) => {
         RowDots {
-            q4_0: row_dots!(@ $features, blocks_of_32::rows::<$products, BlockQ4_0, _>),
-            q4_1: row_dots!(@ $features, blocks_of_32::rows::<$products, BlockQ4_1, _>),
-            q5_0: row_dots!(@ $features, blocks_of_32::rows::<$products, BlockQ5_0, _>),
-            q5_1: row_dots!(@ $features, blocks_of_32::rows::<$products, BlockQ5_1, _>),
-            q8_0: row_dots!(@ $features, blocks_of_32::rows::<$products, BlockQ8_0, _>),
-            q2_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ2K, _>),
-            q3_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ3K, _>),
-            q4_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ4K, _>),
-            q5_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ5K, _>),
-            q6_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ6K, _>),
-            q8_k: row_dots!(@ $features, super_blocks::rows::<$products, BlockQ8K, _>),
+            q4_0: row_dots!(@ $level, $features, blocks_of_32::rows::<$products, BlockQ4_0, _>),
+            q4_1: row_dots!(@ $level, $features, blocks_of_32::rows::<$products, BlockQ4_1, _>),
+            q5_0: row_dots!(@ $level, $features, blocks_of_32::rows::<$products, BlockQ5_0, _>),
+            q5_1: row_dots!(@ $level, $features, blocks_of_32::rows::<$products, BlockQ5_1, _>),
+            q8_0: row_dots!(@ $level, $features, blocks_of_32::rows::<$products, BlockQ8_0, _>),
+            q2_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ2K, _>),
+            q3_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ3K, _>),
+            q4_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ4K, _>),
+            q5_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ5K, _>),
+            q6_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ6K, _>),
+            q8_k: row_dots!(@ $level, $features, super_blocks::rows::<$products, BlockQ8K, _>),
         }
     };
-    (@ $features:literal, $rows:expr) => {{
+    (@ $level:expr, $features:literal, $rows:expr) => {{
         #[target_feature(enable = $features)]
         fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
             // SAFETY: the features are enabled.
@@ -45,14 +47,17 @@ macro_rules! row_dots {
             // SAFETY: the features are enabled.
             unsafe { $rows(row, x) }
         }
-        RowDot { x1, x4 }
+        RowDot {
+            x1: Sibling { run: x1, level: $level },
+            x4: Sibling { run: x4, level: $level },
+        }
     }};
 }
-pub const NEON: RowDots = row_dots!("neon", Widening);
-pub const DOTPROD: RowDots = row_dots!("neon,dotprod", Dotprod);
+pub const NEON: RowDots = row_dots!(Level::Neon, "neon", Widening);
+pub const DOTPROD: RowDots = row_dots!(Level::NeonDotprod, "neon,dotprod", Dotprod);
 
 /// How bytes are multiplied.
-trait Products: Copy {
+pub trait Products: Copy {
     /// Adds sixteen products to the four lanes of `acc`, in any order: `Σ acc + Σ w[i]·x[i]` is what counts.
     /// Two products of neighbours must fit i16: `|w| <= 128` and `|x| <= 127` do.
     ///
@@ -139,7 +144,7 @@ fn minus(bytes: uint8x16_t, offset: i8) -> int8x16_t {
 /// An f16 number.
 #[inline]
 #[target_feature(enable = "neon")]
-fn f16(bits: [u8; 2]) -> f32 {
+pub fn f16(bits: [u8; 2]) -> f32 {
     let bits = f32::from_bits(u32::from(u16::from_le_bytes(bits)));
     let value: f32;
     // SAFETY: `fcvt` reads and writes the registers it names.

@@ -44,13 +44,13 @@ pub unsafe fn rows<P: Products, B: SuperBlock, const N: usize>(
 
 /// A super-block in registers.
 pub struct Unpacked {
-    d: f32,
-    dmin: f32,
+    pub d: f32,
+    pub dmin: f32,
     /// For each run of weights that share one.
-    scales: [i32; 16],
+    pub scales: [i32; 16],
     /// For each 16 weights.
-    mins: uint8x16_t,
-    quants: [int8x16_t; 16],
+    pub mins: uint8x16_t,
+    pub quants: [int8x16_t; 16],
 }
 
 /// A format that can be unpacked into registers.

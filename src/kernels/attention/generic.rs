@@ -1,0 +1,222 @@
+//! Portable SIMD: scores with a key in each lane, outputs with an element in each lane.
+
+use core::ops::Range;
+
+use half::f16;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::scalar::{self, Widen};
+use super::{HeadCache, KEY_LANES, Softmax, TILE};
+use crate::kernels::arith::Exact;
+use crate::kernels::dot::scalar::fold;
+use crate::kernels::elementwise::generic::exp;
+use crate::kernels::elementwise::scalar::maximum;
+use crate::kernels::portable::{map, map_with, portable, widen_f16};
+
+pub fn attend_f32(
+    q: &[f32],
+    cache: HeadCache<'_, f32>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax {
+    Arch::new().dispatch(Attend { q, cache, visible, out })
+}
+
+pub fn attend_f16(
+    q: &[f32],
+    cache: HeadCache<'_, f16>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax {
+    Arch::new().dispatch(Attend { q, cache, visible, out })
+}
+
+/// Elements that are widened at once: a whole number of registers of any width.
+const WIDE: usize = 16;
+
+/// An element that is widened in registers.
+trait Load: Widen {
+    fn load<S: Simd>(simd: S, x: &[Self; WIDE]) -> [f32; WIDE];
+}
+
+impl Load for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(_: S, x: &[f32; WIDE]) -> [f32; WIDE] {
+        *x
+    }
+}
+
+impl Load for f16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[f16; WIDE]) -> [f32; WIDE] {
+        widen_f16(simd, x.map(f16::to_bits))
+    }
+}
+
+struct Attend<'a, E> {
+    q: &'a [f32],
+    cache: HeadCache<'a, E>,
+    visible: Range<usize>,
+    out: &'a mut [f32],
+}
+
+impl<E: Load> WithSimd for Attend<'_, E> {
+    type Output = Softmax;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Softmax {
+        match S::F32_LANES {
+            16 => self.with_registers::<S, 1>(simd),
+            8 => self.with_registers::<S, 2>(simd),
+            4 => self.with_registers::<S, 4>(simd),
+            _ => scalar::attend::<Exact, E>(self.q, self.cache, self.visible, self.out),
+        }
+    }
+}
+
+impl<E: Load> Attend<'_, E> {
+    /// `N` registers of `S` are [`WIDE`] elements.
+    #[inline(always)]
+    fn with_registers<S: Simd, const N: usize>(self, simd: S) -> Softmax {
+        let Attend { q, cache, visible, out } = self;
+        let mut state = Softmax::EMPTY;
+        out.fill(0.0);
+        let mut start = visible.start;
+        while start < visible.end {
+            let tile = start - start % TILE;
+            let end = visible.end.min(tile + TILE);
+            let mut e = [0.0; TILE];
+            scores::<S, E, N>(simd, q, cache.keys, tile, end, &mut e);
+
+            let seen = &mut e[start - tile..end - tile];
+            let tile_max = maximum(seen);
+            let max = if tile_max > state.max { tile_max } else { state.max };
+            let minus = simd.splat_f32s(max);
+            map(
+                simd,
+                seen,
+                #[inline(always)]
+                |e| exp(simd, simd.sub_f32s(e, minus)),
+            );
+            e[..start - tile].fill(0.0);
+            e[end - tile..].fill(0.0);
+            let correction = exp_1(simd, state.max - max);
+            state.sum = fma_1(simd, state.sum, correction, fold(&mut e.clone()));
+            state.max = max;
+            let factor = simd.splat_f32s(correction);
+            map(
+                simd,
+                out,
+                #[inline(always)]
+                |o| simd.mul_f32s(o, factor),
+            );
+            let values = &cache.values[start * q.len()..];
+            accumulate::<S, E, N>(simd, &e[start - tile..end - tile], values, out);
+            start = end;
+        }
+        state
+    }
+}
+
+/// As [`scalar::attend`] computes them.
+#[inline(always)]
+fn scores<S: Simd, E: Load, const N: usize>(
+    simd: S,
+    q: &[f32],
+    keys: &[E],
+    tile: usize,
+    end: usize,
+    s: &mut [f32; TILE],
+) {
+    let group_len = KEY_LANES * q.len();
+    let keys = &keys[tile / KEY_LANES * group_len..];
+    let groups = (end - tile).div_ceil(KEY_LANES);
+    for (keys, s) in keys.chunks_exact(group_len).take(groups).zip(s.as_chunks_mut::<WIDE>().0) {
+        let mut acc = [simd.splat_f32s(0.0); N];
+        for (&q, keys) in q.iter().zip(keys.as_chunks::<WIDE>().0) {
+            let q = simd.splat_f32s(q);
+            let keys = E::load(simd, keys);
+            for (acc, &key) in acc.iter_mut().zip(S::as_simd_f32s(&keys).0) {
+                *acc = simd.mul_add_f32s(q, key, *acc);
+            }
+        }
+        S::as_mut_simd_f32s(s).0.copy_from_slice(&acc);
+    }
+}
+
+/// `o[d] = fma(e[p], value[p][d], o[d])` over ascending `p`.
+#[inline(always)]
+fn accumulate<S: Simd, E: Load, const N: usize>(simd: S, e: &[f32], values: &[E], out: &mut [f32]) {
+    let head_dim = out.len();
+    let (body, tail) = out.as_chunks_mut::<WIDE>();
+    for (i, out) in body.iter_mut().enumerate() {
+        let out = S::as_mut_simd_f32s(out).0;
+        let mut acc: [S::f32s; N] = core::array::from_fn(|n| out[n]);
+        for (&e, values) in e.iter().zip(values.chunks_exact(head_dim)) {
+            let e = simd.splat_f32s(e);
+            let values = E::load(simd, &values.as_chunks::<WIDE>().0[i]);
+            for (acc, &value) in acc.iter_mut().zip(S::as_simd_f32s(&values).0) {
+                *acc = simd.mul_add_f32s(e, value, *acc);
+            }
+        }
+        out.copy_from_slice(&acc);
+    }
+    if !tail.is_empty() {
+        // The last elements of a head whose size is not a multiple of sixteen.
+        let mut wide = [0.0; WIDE];
+        wide[..tail.len()].copy_from_slice(tail);
+        let start = head_dim - tail.len();
+        for (&e, values) in e.iter().zip(values.chunks_exact(head_dim)) {
+            let mut padded = [E::default(); WIDE];
+            padded[..tail.len()].copy_from_slice(&values[start..]);
+            let values = E::load(simd, &padded);
+            let e = simd.splat_f32s(e);
+            map_with(
+                simd,
+                &mut wide,
+                &values,
+                #[inline(always)]
+                |o, value| simd.mul_add_f32s(e, value, o),
+            );
+        }
+        tail.copy_from_slice(&wide[..tail.len()]);
+    }
+}
+
+portable! {
+    pub fn merge_chunks<S>(
+        simd,
+        state: &'a mut Softmax,
+        out: &'a mut [f32],
+        next: Softmax,
+        next_out: &'a [f32]
+    ) {
+        let max = if next.max > state.max { next.max } else { state.max };
+        let (c, next_c) = (exp_1(simd, state.max - max), exp_1(simd, next.max - max));
+        state.sum = fma_1(simd, state.sum, c, next.sum * next_c);
+        state.max = max;
+        let (c, next_c) = (simd.splat_f32s(c), simd.splat_f32s(next_c));
+        map_with(simd, out, next_out, #[inline(always)] |o, next| {
+            simd.mul_add_f32s(o, c, simd.mul_f32s(next, next_c))
+        });
+    } else scalar::merge_chunks::<Exact>
+}
+
+/// `exp` of one number, by a register of them.
+#[inline(always)]
+fn exp_1<S: Simd>(simd: S, x: f32) -> f32 {
+    first(simd, exp(simd, simd.splat_f32s(x)))
+}
+
+/// A fused multiply-add of single numbers, by a register of them.
+#[inline(always)]
+fn fma_1<S: Simd>(simd: S, a: f32, b: f32, c: f32) -> f32 {
+    first(simd, simd.mul_add_f32s(simd.splat_f32s(a), simd.splat_f32s(b), simd.splat_f32s(c)))
+}
+
+#[inline(always)]
+fn first<S: Simd>(simd: S, x: S::f32s) -> f32 {
+    let mut first = [0.0];
+    simd.partial_store_f32s(&mut first, x);
+    first[0]
+}

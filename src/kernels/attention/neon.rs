@@ -1,0 +1,33 @@
+//! The definition's body with the fused multiply-add and the f16 conversion of Advanced SIMD.
+
+use core::ops::Range;
+
+use half::f16;
+
+use super::{HeadCache, Softmax, scalar};
+use crate::kernels::arith::Fast;
+
+#[target_feature(enable = "neon")]
+pub fn attend_f32(
+    q: &[f32],
+    cache: HeadCache<'_, f32>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax {
+    scalar::attend::<Fast, f32>(q, cache, visible, out)
+}
+
+#[target_feature(enable = "neon")]
+pub fn attend_f16(
+    q: &[f32],
+    cache: HeadCache<'_, f16>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax {
+    scalar::attend::<Fast, f16>(q, cache, visible, out)
+}
+
+#[target_feature(enable = "neon")]
+pub fn merge_chunks(state: &mut Softmax, out: &mut [f32], next: Softmax, next_out: &[f32]) {
+    scalar::merge_chunks::<Fast>(state, out, next, next_out);
+}
