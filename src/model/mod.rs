@@ -5,6 +5,7 @@
 //! the tokens into batches.
 
 mod cache;
+mod columns;
 mod config;
 mod rope;
 mod session;

@@ -7,17 +7,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::formats::{ActBlock, ActScale};
-use crate::kernels::Kernels;
+use crate::formats::ActBlock;
 use crate::kernels::attention::{CHUNK, CacheElement, Softmax};
-use crate::kernels::gemm;
-use crate::matmul::{self, Activations, SharedF32};
 
 use super::cache::{AnyCache, Cache, padded};
+use super::columns::Columns;
 use super::config::Gate;
 use super::rope::Frequencies;
 use super::system;
-use super::weights::{Layer, Matrix};
+use super::weights::Layer;
 use super::workspaces::Workspaces;
 use super::{CacheType, Error, Model, Pool};
 
@@ -465,85 +463,5 @@ fn add_to_residual(pool: &Pool, model: &Model, h: &[f32], norm: &Option<Vec<f32>
             }
             None => model.kernels().add(x, h),
         }
-    });
-}
-
-/// The columns of one or more products, in every form that their matrices' formats want.
-struct Columns<'a> {
-    pool: &'a Pool,
-    model: &'a Model,
-    workspaces: &'a Workspaces,
-    count: usize,
-    f32: &'a [f32],
-    per_32: &'a [ActBlock],
-    per_256: &'a [ActBlock],
-}
-
-impl<'a> Columns<'a> {
-    fn new(
-        pool: &'a Pool,
-        model: &'a Model,
-        workspaces: &'a Workspaces,
-        x: &'a [f32],
-        per_32: &'a mut Vec<ActBlock>,
-        per_256: &'a mut Vec<ActBlock>,
-        matrices: &[&Matrix],
-    ) -> Self {
-        let k = matrices[0].k;
-        for (scale, out) in [(ActScale::Per32, &mut *per_32), (ActScale::Per256, &mut *per_256)] {
-            if matrices.iter().any(|m| m.format().activation() == Some(scale)) {
-                quantize_rows(pool, model.kernels(), scale, x, k, out);
-            }
-        }
-        Columns { pool, model, workspaces, count: x.len() / k, f32: x, per_32, per_256 }
-    }
-
-    /// Computes every product; threads claim chunks of rows of all of them.
-    fn multiply(&self, products: &mut [(&Matrix, &mut Vec<f32>)]) {
-        let total: usize = products.iter().map(|(m, _)| m.rows).sum();
-        // A slow thread must not hold up the others; a chunk must be worth its claim, and of many columns what it takes
-        // to lay these out, which a workspace of rows shares.
-        let (per_thread, range) = if matmul::Scratch::tile_len(self.count) > 0 {
-            (4, 64..=gemm::MC)
-        } else {
-            (8, 16..=usize::MAX)
-        };
-        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::MR);
-        let chunk = chunk.clamp(*range.start(), *range.end());
-        let mut tasks = Vec::new();
-        for (i, (matrix, _)) in products.iter().enumerate() {
-            let starts = (0..matrix.rows).step_by(chunk);
-            tasks.extend(starts.map(|start| (i, start..matrix.rows.min(start + chunk))));
-        }
-        let shared: Vec<_> = products
-            .iter_mut()
-            .map(|(matrix, out)| {
-                let x =
-                    Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
-                (self.model.weights(matrix), x, SharedF32::slice(out))
-            })
-            .collect();
-        self.pool.run(tasks.len(), |task| {
-            let (i, rows) = &tasks[task];
-            let (weights, x, out) = &shared[*i];
-            self.workspaces.lend(self.count, |scratch| {
-                matmul::run(self.model.kernels(), weights, *x, rows.clone(), out, scratch);
-            });
-        });
-    }
-}
-
-fn quantize_rows(
-    pool: &Pool,
-    kernels: &Kernels,
-    scale: ActScale,
-    x: &[f32],
-    k: usize,
-    out: &mut Vec<ActBlock>,
-) {
-    let blocks = ActBlock::count(k);
-    out.resize(x.len() / k * blocks, ActBlock::ZERO);
-    pool.chunks_mut(out, blocks, |row, out| {
-        kernels.quantize(scale, &x[row * k..(row + 1) * k], out);
     });
 }

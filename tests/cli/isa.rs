@@ -24,7 +24,8 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
         ("qdot", &["Q4_0", "Q5_1", "Q2_K", "Q5_K", "Q8_K"]),
         ("qdot4", &["Q8_0", "Q6_K"]),
         ("qdot_exact", &[""]),
-        ("tile", &["Q4_0", "Q5_K"]),
+        ("gemm", &["Q4_0", "Q5_K"]),
+        ("qdot2x2", &["Q4_0", "Q5_K"]),
         ("exp", &[""]),
         ("silu_mul", &[""]),
         ("rope, halves", &[""]),
@@ -39,7 +40,7 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
     }
     assert!(scalar.iter().all(|(o, _, level)| match level.as_deref() {
         Some(level) => level == "scalar",
-        None => o == "tile",
+        None => o == "gemm" || o == "qdot2x2",
     }));
     for (level, _) in levels().into_iter().filter(|&(_, supported)| supported) {
         let of_level = kernels(&["--isa", &level]);
