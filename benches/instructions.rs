@@ -13,6 +13,7 @@ use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
 use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
+use quintile::kernels::gemm::{MR, NR, Workspace};
 
 const N: usize = 4096;
 
@@ -67,6 +68,7 @@ type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 #[bench::q5_0_avx2(Level::Avx2, Format::Q5_0)]
 #[bench::q6_k_scalar(Level::Scalar, Format::Q6K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+#[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]
 fn qdot((kernels, format, row, x): Row) -> f32 {
     black_box(kernels.qdot(format, black_box(&row), black_box(&x)))
 }
@@ -269,9 +271,40 @@ fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
     out
 }
 
+/// Sixteen rows of one super-block, and seven columns.
+type Product = (Kernels, Format, Vec<u8>, Vec<ActBlock>, Box<Workspace>, Vec<f32>);
+
+fn product(level: Level, format: Format) -> Product {
+    const COLUMNS: usize = NR + 1;
+    const ROWS: usize = 2 * MR;
+    let (kernels, format, row, x) = row_operands(level, format);
+    let w = row[..ROWS * format.row_bytes(256).expect("whole blocks")].to_vec();
+    (
+        kernels,
+        format,
+        w,
+        x[..COLUMNS].to_vec(),
+        Box::new(Workspace::ZERO),
+        vec![0.0; ROWS * COLUMNS],
+    )
+}
+
+#[library_benchmark(setup = product)]
+#[bench::q2_k_avx2_asm(Level::Avx2Asm, Format::Q2K)]
+#[bench::q3_k_avx2_asm(Level::Avx2Asm, Format::Q3K)]
+#[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
+#[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
+#[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]
+fn gemm((kernels, format, w, x, mut space, mut out): Product) -> Vec<f32> {
+    kernels.gemm(format, black_box(&w), black_box(&x), 1, &mut space, black_box(&mut out));
+    out
+}
+
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, quantize, quantize_weights, narrow_f16, narrow_bf16,
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
         elementwise, chain, attend
 );
 main!(library_benchmark_groups = kernels_group);
