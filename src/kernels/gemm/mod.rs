@@ -5,14 +5,14 @@
 //!
 //! # The loops
 //! A row dot unpacks its weights for each few columns, and adds up the lanes of a register for each of its sums. Here
-//! weights are unpacked once for all columns, eight rows interleaved in a [`Panel`]: a register holds four neighbours
+//! weights are unpacked once for all columns, eight rows interleaved in a `Panel`: a register holds four neighbours
 //! of each row, and a lane of the sums belongs to one row, so that nothing is ever added across lanes. The loops are those
 //! of BLIS (Van Zee and van de Geijn, 2015), where `kc` is one super-block, because after each the contract rounds:
 //!
 //! 1. [`MC`] rows;
-//! 2. their super-blocks, one of each row at a time, unpacked to [`Panel`]s, which stay in the second-level cache;
-//! 3. [`NR`] columns, broadcast to [`Columns`], which stay in the first-level cache;
-//! 4. [`Panel`]s of [`MR`] rows;
+//! 2. their super-blocks, one of each row at a time, unpacked to `Panel`s, which stay in the second-level cache;
+//! 3. [`NR`] columns, broadcast to `Columns`, which stay in the first-level cache;
+//! 4. `Panel`s of [`MR`] rows;
 //! 5. in the micro-kernel, four values of each row and column at a time.
 
 use super::sibling::{Choice, Sibling};
