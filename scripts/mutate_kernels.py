@@ -43,11 +43,7 @@ STAGES = (
 
 # Mutants that compute the same: a part of the file's name, a part of the mutated line, and why.
 EQUIVALENT = (
-    ("q4_k_dot", "vpunpckhqdq xmm12, xmm12, xmm13", "after vphaddd of a register with itself, both halves are the same"),
-    ("q4_k_dot", "vblendps    ymm4, ymm4, ymm5, 0xc1", "the next blend takes lanes 2, 3, 6 and 7 only"),
-    ("q4_k_dot", ".long 0x30303031", "the shuffle before has made these words zero"),
-    ("q4_k_dot", "sub         rsp, 193", "the stack pointer is rounded down to 32 bytes next"),
-    ("q4_k_dot", "Q4_K_SCALES 1, 12, 0, 0, 0, 1, 0", "of one block, only the lower half of the sums is used"),
+    ("super_blocks.S", "sub         rsp, 33", "the stack pointer is rounded down to 32 bytes next"),
     ("dot/generic.rs", "17 => self", "no register of 16 lanes without a feature of pulp; any width may use the definition"),
     ("dot/generic.rs", "<S, 5>", "no register of 16 lanes without a feature of pulp"),
     ("dot/generic.rs", "9 => self", "any width may use the definition"),
@@ -57,11 +53,9 @@ EQUIVALENT = (
     ("qdot/generic.rs", "f16_value(w.d) * x.d[1]", "the scales of activations for super-blocks are all the same"),
     ("quantize/avx2.rs", "_mm256_extract_epi32::<1>(sums)", "after two additions with itself, all of a half are the same"),
     ("quantize/avx2.rs", "_mm256_extract_epi32::<5>(sums)", "after two additions with itself, all of a half are the same"),
-    ("q5_k_dot", "vpmovsxbw", "scales and minimums of six bits have no sign"),
     ("dot/avx2.rs", "a.len().max(b.len())", "the lengths are the same"),
     ("quantize_weights/avx2.rs", "_mm256_min_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
     ("quantize_weights/avx2.rs", "_mm256_max_ps(self.0, other.0)", "no NaN comes here, and the sign of a zero is lost where quants become integers"),
-    ("q4_k_dot", "jbe          20f", "four blocks one at a time, not together"),
     ("aarch64/macros.S", "hint        #35", "a hint: what it says is for CPUs that check landing places"),
     ("dot_f32_avx2.S", "cmp         edx, 9", "eight elements by a mask of all lanes, not by a whole register"),
 )

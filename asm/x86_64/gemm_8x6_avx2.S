@@ -7,7 +7,7 @@
 //     rdi  panel: quants, later what follows them     r8  its scales       r9  end of the quants
 //     rsi  columns: quants, later their sums          r10  factors of the columns
 //     rdx  element of out                             rcx  bytes from column to column
-//     ymm0 to ymm5  integer sums of the columns       ymm6  temporary
+//     ymm0 to ymm5  integer sums of the columns       ymm6  dmin
 //     ymm7  scales, then d                            ymm8 to ymm11  weights, 16 values of each row; then minimums
 //     ymm12 to ymm15  products
 //
@@ -16,18 +16,18 @@
 //     offset_16_deep  Q3_K          a scale for 16 values; quants are stored above their weights by an offset
 //     offset_16       Q6_K          as before, and 16 bits hold but two sums of products
 //
-// Per 16 values of eight rows and a column: 4 vpmaddubsw, 3 vpaddw, 1 vpmaddwd, 1 vpaddd, and 4 loads beside a sixth of
-// 5. On two multipliers (Zen, Intel) 2.5 cycles, on two load ports 2.4: with 8 columns' worth of sums there would be no
-// registers for it, with 4 the loads would be the bound. A super-block takes 16 of these; with mins_32, 8 more operations
-// that multiply, so 44 cycles for 2048 products. Measured 46 (six columns, panels in the second-level cache). Tuned on
-// Zen 5.
+// Per 16 values of eight rows and a column: 4 vpmaddubsw, 3 vpaddw, 1 vpmaddwd, 1 vpaddd, with 4 loads, and a sixth of
+// 5 more. Five multiply: 2.5 cycles on two multipliers (Zen), 3 for all on three vector ports (Intel); the loads take 2.4
+// on two ports. With 8 columns there would be no registers for weights; with 4, the loads would be the bound. A super-block
+// takes 16 of these; with mins_32, 8 more operations multiply, so 44 cycles for 2048 products on Zen. Measured there 47
+// (six columns, panels in the second-level cache).
 
 .set PANEL_SCALES, 64*32
 .set PANEL_MINS, PANEL_SCALES + 16*32
 .set PANEL_D, PANEL_MINS + 8*32
 .set COLUMNS_D, 6*(64 + 8)*32
 
-// 16 values of each row, at rdi + \at, and column \c.
+// 16 values of each row, in ymm8 to ymm11, and column \c.
 .macro GEMM_16 n, c, deep
     vpmaddubsw  ymm12, ymm8, [rsi + 32*\c]
     vpmaddubsw  ymm13, ymm9, [rsi + 32*\c + 32*\n]

@@ -12,7 +12,7 @@
 //
 // Per super-block of 256: 8 vpmaddubsw, 5 vpmaddwd, 8 vpunpck, 4 vpaddw, 3 vpaddd, 4 vpshufd, 5 for scales and the offset;
 // to unpack 10 shifts, 16 vpand, 8 vpor; 4 for the fold, 2 for factors, 3 for the chain. Of 80 vector operations on four
-// pipes (Zen): 20 cycles; on three ports (Intel): 27. Its 22 loads take 11. Tuned on Zen 5.
+// pipes (Zen): 20 cycles; on three ports (Intel): 27. Its 18 loads take 9. Tuned on Zen 5.
 
     .p2align 4
 70: // even scales, then odd ones
