@@ -59,6 +59,12 @@ fn detect() -> Features {
         avx2: cfg!(target_feature = "avx2"),
         fma: cfg!(target_feature = "fma"),
         f16c: cfg!(target_feature = "f16c"),
+        avxvnni: cfg!(target_feature = "avxvnni"),
+        avx512: cfg!(target_feature = "avx512f")
+            && cfg!(target_feature = "avx512bw")
+            && cfg!(target_feature = "avx512dq")
+            && cfg!(target_feature = "avx512vl"),
+        avx512vnni: cfg!(target_feature = "avx512vnni"),
         ..Features::default()
     }
 }

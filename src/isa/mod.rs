@@ -23,6 +23,14 @@ pub enum Level {
     Avx2,
     /// As [`Level::Avx2`], with hand-written assembly wherever a file of it exists.
     Avx2Asm,
+    /// As [`Level::Avx2Asm`], with the byte dot products of AVX-VNNI (Alder Lake 2021, Zen 5 2024).
+    AvxVnni,
+    /// x86-64 with AVX-512 F, BW, DQ and VL (Skylake-X 2017, Zen 4 2022).
+    Avx512,
+    /// As [`Level::Avx512`], with the byte dot products of AVX-512 VNNI (Cascade Lake 2019, Zen 4 2022).
+    Avx512Vnni,
+    /// As [`Level::Avx512Vnni`], with hand-written assembly wherever a file of it exists.
+    Avx512VnniAsm,
     /// aarch64: Advanced SIMD is its baseline.
     Neon,
     /// As [`Level::Neon`], with hand-written assembly wherever a file of it exists.
@@ -38,11 +46,15 @@ pub enum Level {
 
 impl Level {
     /// Every level, slowest first within an architecture.
-    pub const ALL: [Level; 9] = [
+    pub const ALL: [Level; 13] = [
         Level::Scalar,
         Level::Generic,
         Level::Avx2,
         Level::Avx2Asm,
+        Level::AvxVnni,
+        Level::Avx512,
+        Level::Avx512Vnni,
+        Level::Avx512VnniAsm,
         Level::Neon,
         Level::NeonAsm,
         Level::NeonDotprod,
@@ -57,6 +69,10 @@ impl Level {
             Level::Generic => "generic",
             Level::Avx2 => "avx2",
             Level::Avx2Asm => "avx2-asm",
+            Level::AvxVnni => "avxvnni",
+            Level::Avx512 => "avx512",
+            Level::Avx512Vnni => "avx512vnni",
+            Level::Avx512VnniAsm => "avx512vnni-asm",
             Level::Neon => "neon",
             Level::NeonAsm => "neon-asm",
             Level::NeonDotprod => "neon-dotprod",
@@ -71,6 +87,12 @@ impl Level {
             Level::Scalar | Level::Generic => "nothing",
             Level::Avx2 => "x86-64 with AVX2, FMA and F16C",
             Level::Avx2Asm => "x86-64 with AVX2, FMA and F16C, assembled in",
+            Level::AvxVnni => "x86-64 with AVX2, FMA, F16C and AVX-VNNI",
+            Level::Avx512 => "x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ and VL",
+            Level::Avx512Vnni => "x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ, VL and VNNI",
+            Level::Avx512VnniAsm => {
+                "x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ, VL and VNNI, assembled in"
+            }
             Level::Neon => "aarch64",
             Level::NeonAsm => "aarch64, assembled in",
             Level::NeonDotprod => "aarch64 with dotprod",
@@ -84,6 +106,11 @@ impl Level {
         match self {
             Level::Scalar | Level::Generic => &[],
             Level::Avx2 | Level::Avx2Asm => &["avx2", "fma", "f16c"],
+            Level::AvxVnni => &["avx2", "fma", "f16c", "avxvnni"],
+            Level::Avx512 => &["avx2", "fma", "f16c", "avx512 (f, bw, dq, vl)"],
+            Level::Avx512Vnni | Level::Avx512VnniAsm => {
+                &["avx2", "fma", "f16c", "avx512 (f, bw, dq, vl)", "avx512vnni"]
+            }
             Level::Neon | Level::NeonAsm => &["neon"],
             Level::NeonDotprod | Level::NeonDotprodAsm => &["neon", "dotprod"],
             Level::NeonI8mm => &["neon", "dotprod", "i8mm"],
@@ -101,8 +128,10 @@ impl Level {
     pub const fn is_built(self) -> bool {
         match self {
             Level::Scalar | Level::Generic => true,
-            Level::Avx2 => cfg!(target_arch = "x86_64"),
-            Level::Avx2Asm => cfg!(asm_x86_64),
+            Level::Avx2 | Level::AvxVnni | Level::Avx512 | Level::Avx512Vnni => {
+                cfg!(target_arch = "x86_64")
+            }
+            Level::Avx2Asm | Level::Avx512VnniAsm => cfg!(asm_x86_64),
             Level::Neon | Level::NeonDotprod => cfg!(target_arch = "aarch64"),
             Level::NeonAsm | Level::NeonDotprodAsm | Level::NeonI8mm => cfg!(asm_aarch64),
         }
@@ -143,6 +172,10 @@ impl Isa {
             Level::NeonDotprod,
             Level::NeonAsm,
             Level::Neon,
+            Level::Avx512VnniAsm,
+            Level::Avx512Vnni,
+            Level::Avx512,
+            Level::AvxVnni,
             Level::Avx2Asm,
             Level::Avx2,
         ] {

@@ -119,12 +119,11 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => scalar.with_avx2(),
             #[cfg(asm_x86_64)]
-            Level::Avx2Asm => Kernels {
-                dot_f32: sibling!(dot::avx2_asm::dot_f32),
-                row_dots: qdot::avx2_asm::ROW_DOTS,
-                gemms: gemm::avx2_asm::GEMMS,
-                ..scalar.with_avx2()
-            },
+            Level::Avx2Asm => scalar.with_avx2().with_avx2_asm(),
+            #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni | Level::Avx512 | Level::Avx512Vnni | Level::Avx512VnniAsm => {
+                scalar.with_avx2().with_avx2_asm()
+            }
             // An `Isa` of another architecture's level cannot be made.
             #[allow(unreachable_patterns)]
             _ => scalar,
@@ -219,6 +218,20 @@ impl Kernels {
             attend_f16: sibling!(attention::avx2::attend_f16),
             merge_chunks: sibling!(attention::avx2::merge_chunks),
         }
+    }
+
+    /// Where assembly is built; as it is elsewhere.
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avx2_asm(self) -> Kernels {
+        #[cfg(asm_x86_64)]
+        return Kernels {
+            dot_f32: sibling!(dot::avx2_asm::dot_f32),
+            row_dots: qdot::avx2_asm::ROW_DOTS,
+            gemms: gemm::avx2_asm::GEMMS,
+            ..self
+        };
+        #[cfg(not(asm_x86_64))]
+        self
     }
 
     /// The ISA that the kernels were chosen for.
