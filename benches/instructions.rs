@@ -271,6 +271,30 @@ fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
     out
 }
 
+/// Three rows of two super-blocks.
+type Rows = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
+
+fn rows(level: Level, format: Format) -> Rows {
+    let (kernels, format, row, x) = row_operands(level, format);
+    (
+        kernels,
+        format,
+        row[..3 * format.row_bytes(512).expect("whole blocks")].to_vec(),
+        x[..2].to_vec(),
+    )
+}
+
+#[library_benchmark(setup = rows)]
+#[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
+#[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
+#[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]
+#[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
+fn gemv((kernels, format, w, x): Rows) -> [f32; 3] {
+    let mut out = [0.0; 3];
+    kernels.gemv(format, black_box(&w), black_box(&x), &mut out);
+    out
+}
+
 /// Sixteen rows of one super-block, and seven columns.
 type Product = (Kernels, Format, Vec<u8>, Vec<ActBlock>, Box<Workspace>, Vec<f32>);
 
@@ -304,7 +328,7 @@ fn gemm((kernels, format, w, x, mut space, mut out): Product) -> Vec<f32> {
 
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
         elementwise, chain, attend
 );
 main!(library_benchmark_groups = kernels_group);

@@ -133,6 +133,15 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
         let per_row = 256 / format.block_len();
         let rows = row(format, MR * per_row);
         let [x, y, ..] = columns(format, 256);
+        for kernels in siblings() {
+            let mut out = [9.0; MR];
+            kernels.gemv(format, &rows[1..], &x, &mut out);
+            let want: Vec<_> = rows[1..]
+                .chunks(rows[1..].len() / MR)
+                .map(|w| SCALAR.qdot(format, w, &x))
+                .collect();
+            assert_same(&out, &want, &format_args!("gemv {kernels:?} {format}"));
+        }
         for kernels in siblings().filter(|kernels| kernels.has_gemm(format)) {
             let mut out = [9.0; 2 * MR];
             let both = [&x[..], &y[..]].concat();

@@ -10,6 +10,7 @@ pub mod dequantize;
 pub mod dot;
 pub mod elementwise;
 pub mod gemm;
+pub mod gemv;
 pub mod narrow;
 pub mod qdot;
 pub mod qdot_exact;
@@ -56,6 +57,7 @@ pub struct Kernels {
     row_pairs: qdot::RowPairs,
     qdot_exact: Sibling<qdot_exact::QdotExact>,
     gemms: gemm::Gemms,
+    gemvs: gemv::Gemvs,
     scale_by: Sibling<elementwise::ScaleBy>,
     silu_mul: Sibling<elementwise::Gate>,
     gelu_mul: Sibling<elementwise::Gate>,
@@ -88,6 +90,7 @@ impl Kernels {
             row_pairs: qdot::RowPairs::NONE,
             qdot_exact: sibling!(qdot_exact::scalar::qdot_exact),
             gemms: gemm::Gemms::NONE,
+            gemvs: gemv::Gemvs::NONE,
             scale_by: sibling!(elementwise::scalar::scale_by),
             silu_mul: sibling!(elementwise::scalar::silu_mul),
             gelu_mul: sibling!(elementwise::scalar::gelu_mul),
@@ -206,6 +209,7 @@ impl Kernels {
             row_pairs: self.row_pairs,
             qdot_exact: sibling!(qdot_exact::avx2::qdot_exact),
             gemms: gemm::avx2::GEMMS,
+            gemvs: self.gemvs,
             scale_by: sibling!(elementwise::avx2::scale_by),
             silu_mul: sibling!(elementwise::avx2::silu_mul),
             gelu_mul: sibling!(elementwise::avx2::gelu_mul),
@@ -228,6 +232,7 @@ impl Kernels {
             dot_f32: sibling!(dot::avx2_asm::dot_f32),
             row_dots: qdot::avx2_asm::ROW_DOTS,
             gemms: gemm::avx2_asm::GEMMS,
+            gemvs: gemv::avx2_asm::GEMVS,
             ..self
         };
         #[cfg(not(asm_x86_64))]

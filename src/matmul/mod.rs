@@ -183,9 +183,10 @@ pub fn run(
     }
 }
 
+/// Rows of one call for one column: their results lie on the stack.
+const ROWS: usize = 64;
+
 fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, out: &[SharedF32]) {
-    /// Rows of one call: their results lie on the stack.
-    const ROWS: usize = 64;
     let cols = columns(x.len(), w.k, w.rows, out.len());
     let mut results = [0.0; ROWS];
     for start in rows.clone().step_by(ROWS) {
@@ -217,6 +218,7 @@ fn run_blocks(
         _ => rows,
     };
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
+    let mut results = [0.0; ROWS];
     let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
     for start in rows.clone().step_by(block_rows) {
         let rows = start..rows.end.min(start + block_rows);
@@ -225,9 +227,12 @@ fn run_blocks(
             let wide = (cols - c).min(4);
             if wide <= 2 {
                 for c in c..c + wide {
-                    for r in rows.clone() {
-                        let y = kernels.qdot(w.format, w.row_range(r..r + 1), column(c));
-                        out[c * w.rows + r].set(y);
+                    for start in rows.clone().step_by(ROWS) {
+                        let rows = start..rows.end.min(start + ROWS);
+                        let results = &mut results[..rows.len()];
+                        kernels.gemv(w.format, w.row_range(rows.clone()), column(c), results);
+                        let out = &out[c * w.rows..][rows];
+                        out.iter().zip(results).for_each(|(out, &mut y)| out.set(y));
                     }
                 }
             } else {

@@ -14,6 +14,9 @@ enum Kind {
     DotF32,
     /// A row of the format, and one of activations.
     Row(Format),
+    /// Pairs of rows, a row of activations, and the place of a result for each.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    Pairs(Format),
     /// A super-block of eight rows, one of so many columns, the place of their elements, and from column to column.
     #[cfg_attr(asm_aarch64, allow(dead_code))]
     Micro(usize),
@@ -64,8 +67,11 @@ functions! {
     quintile_gemm_offset_16_deep_8x5_avx2: Avx2Asm, Kind::Micro(5);
     quintile_gemm_offset_16_deep_8x6_avx2: Avx2Asm, Kind::Micro(6);
     quintile_q4_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q4K);
+    quintile_q4_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q4K);
     quintile_q5_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q5K);
+    quintile_q5_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q5K);
     quintile_q6_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q6K);
+    quintile_q6_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q6K);
 }
 
 #[cfg(asm_aarch64)]
@@ -163,6 +169,28 @@ fn the_assembled_row_dots_leave_the_registers_of_their_caller() {
             // SAFETY: `blocks` blocks of the format and of activations.
             let got = unsafe { call_assembly(label, f, &arguments) };
             assert_eq!(got.to_bits(), SCALAR.qdot(format, &weights, &acts).to_bits(), "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_assembled_rows_of_a_matrix_leave_the_registers_of_their_caller() {
+    let (mut w, mut x, mut out) = (Buffer::new(4 * 9 * 320), Buffer::new(9), Buffer::new(4));
+    for (name, kind, f) in functions() {
+        let Kind::Pairs(format) = kind else { continue };
+        for (blocks, side) in row_cases(format).filter(|&(blocks, _)| blocks > 0) {
+            for pairs in [1, 2] {
+                let (weights, [acts]) = (row(format, 2 * pairs * blocks), columns(format, blocks));
+                let (w, x) = (w.input(side, &weights), x.input(side, &acts));
+                let place = out.output(side, &vec![9.0f32; 2 * pairs]).as_mut_ptr() as usize;
+                let label = format_args!("{name} of {pairs} x {blocks}, {side:?}");
+                let arguments = [w.as_ptr() as usize, x.as_ptr() as usize, blocks, pairs, place];
+                // SAFETY: pairs of rows of `blocks` blocks of the format, as many of activations, place for the results.
+                unsafe { call_assembly(label, f, &arguments) };
+                let rows = weights.chunks(blocks * format.block_bytes());
+                let want: Vec<f32> = rows.map(|w| SCALAR.qdot(format, w, &acts)).collect();
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
         }
     }
 }

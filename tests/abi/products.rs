@@ -135,6 +135,32 @@ fn qdot2x2_keeps_to_its_slices_and_registers() {
 }
 
 #[test]
+fn gemv_keeps_to_its_slices_and_registers() {
+    let (mut w, mut x, mut out) = (Buffer::new(5 * 3 * 320), Buffer::new(3), Buffer::new(5));
+    for format in Format::ALL {
+        let Some(scale) = format.activation() else { continue };
+        let most = 3 * 256 / format.block_len();
+        for (rows, blocks) in (0..=5).flat_map(|rows| [0, 1, most].map(|n| (rows, n))) {
+            let weights = row(format, rows * blocks);
+            let acts = activations(scale, blocks * format.block_len(), 3);
+            let dot = |r: usize| {
+                let bytes = blocks * format.block_bytes();
+                SCALAR.qdot(format, &weights[r * bytes..][..bytes], &acts)
+            };
+            let want: Vec<f32> = (0..rows).map(dot).collect();
+            for (kernels, side) in cases() {
+                let (w, x) = (w.input(side, &weights), x.input(side, &acts));
+                let place = out.output(side, &vec![9.0; rows]);
+                let label =
+                    format_args!("gemv of {rows} x {blocks} {format}, {kernels:?}, {side:?}");
+                call(label, || kernels.gemv(format, w, x, place));
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
 fn gemm_keeps_to_its_slices_and_registers() {
     const BLOCKS: usize = 2;
     let (mut w, mut x) = (Buffer::new(2 * MR * BLOCKS * 320), Buffer::new((NR + 3) * BLOCKS));

@@ -19,6 +19,26 @@ fn a_product_of_more_rows_than_are_unpacked_together_equals_scalar_row_dots() {
     assert_product(&mut Gen::from_size_and_seed(64, 3), MC + MR, 1, NR + 1);
 }
 
+#[test]
+fn rows_times_a_column_equal_scalar_row_dots_for_every_format_on_any_bytes() {
+    check(1_000, |g| {
+        let (rows, blocks) = (usize::arbitrary(g) % 6, usize::arbitrary(g) % 10);
+        for format in quantised_formats() {
+            let row: Vec<_> = (0..rows).map(|_| hard_row(g, format, blocks)).collect();
+            let act = format.activation().expect("a quantised format");
+            let x = activations(g, act, blocks * format.block_len());
+            let want: Vec<_> = row.iter().map(|w| SCALAR.qdot(format, w, &x)).collect();
+            for kernels in siblings() {
+                let mut out = vec![9.0; rows];
+                kernels.gemv(format, &row.concat(), &x, &mut out);
+                for (r, (&got, &want)) in out.iter().zip(&want).enumerate() {
+                    assert!(same(got, want), "{kernels:?} {format} {r}: {got:e}, not {want:e}");
+                }
+            }
+        }
+    });
+}
+
 fn assert_product(g: &mut Gen, rows: usize, blocks: usize, columns: usize) {
     let mut space = Box::new(Workspace::ZERO);
     for format in quantised_formats().filter(|format| siblings().any(|k| k.has_gemm(*format))) {
