@@ -14,7 +14,7 @@ use std::thread;
 use quintile::formats::{ActBlock, Format, f16_bits};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
-use quintile::matmul::{self, Activations, SharedF32, Weights};
+use quintile::matmul::{self, Activations, Outputs, Weights};
 
 const ROWS: usize = 1000;
 const K: usize = 2048;
@@ -22,11 +22,12 @@ const K: usize = 2048;
 /// `w` times `x`, the rows shared evenly among `threads`.
 fn gemv(kernels: &Kernels, w: &Weights<'_>, x: &[ActBlock], threads: NonZeroUsize) -> Vec<f32> {
     let mut y = vec![0.0; w.rows()];
-    let out = SharedF32::slice(&mut y);
+    let mut rest = Outputs::new(&mut y, 1, w.rows());
     thread::scope(|scope| {
-        for t in 0..threads.get() {
-            let rows = w.rows() * t / threads..w.rows() * (t + 1) / threads;
-            scope.spawn(move || matmul::run(kernels, w, Activations::Blocks(x), rows, out, None));
+        for t in 1..=threads.get() {
+            let (mut part, after) = rest.split_at(w.rows() * t / threads);
+            scope.spawn(move || matmul::run(kernels, w, Activations::Blocks(x), &mut part, None));
+            rest = after;
         }
     });
     y

@@ -2,16 +2,19 @@
 //!
 //! The weights stay as they are in the file; the activations are quantised once ([`Activations`]). A call
 //! computes a range of rows for all columns, on the calling thread: bring your own threads, give each
-//! its own ranges. Each output element depends on its row and its column alone, so neither the ranges
+//! its own [`Outputs`]. Each output element depends on its row and its column alone, so neither the ranges
 //! nor the number of columns change a bit of it.
+
+mod output;
 
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::formats::{ActBlock, ActScale, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
+
+pub use output::{OutputChunks, Outputs};
 
 /// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
 #[derive(Clone, Copy)]
@@ -111,26 +114,6 @@ impl<'a> Activations<'a> {
     }
 }
 
-/// An output element that several threads may hold: each writes its own rows.
-#[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct SharedF32(AtomicU32);
-
-impl SharedF32 {
-    /// Shares a slice for the time of a product.
-    pub fn slice(out: &mut [f32]) -> &[SharedF32] {
-        const { assert!(size_of::<SharedF32>() == 4 && align_of::<SharedF32>() == align_of::<f32>()) };
-        // SAFETY: same size and alignment, any bits are a value of either, and the exclusive borrow
-        // lasts as long as the shared one.
-        unsafe { core::slice::from_raw_parts(out.as_mut_ptr().cast(), out.len()) }
-    }
-
-    #[inline(always)]
-    fn set(&self, x: f32) {
-        self.0.store(x.to_bits(), Relaxed);
-    }
-}
-
 /// What a thread needs to multiply many columns: its own, for any number of products.
 #[derive(Debug)]
 pub struct Scratch<'a> {
@@ -157,7 +140,7 @@ const MIN_COLUMNS: usize = 8;
 /// 512 KiB (Zen 2 to 4, the smallest of today's) beside the columns.
 const ROW_BLOCK_BYTES: usize = 128 << 10;
 
-/// Computes `rows` of the product for every column: `out[c * w.rows() + r] = Σ w[r]·x[c]`.
+/// Computes the rows of `out` of the product, for every column: `out[c][r] = Σ w[r]·x[c]`.
 ///
 /// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`]; this takes
 /// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::MR`], to be fast.
@@ -165,38 +148,34 @@ const ROW_BLOCK_BYTES: usize = 128 << 10;
 /// second-level cache, by groups of four columns, which stay in the first-level cache.
 ///
 /// # Panics
-/// If the range leaves the matrix, the number of activations is no whole number of columns or of
-/// another kind than the format's, `out` has another length than columns times rows, or the scratch is too small.
+/// If the rows leave the matrix, the activations are not as many columns as the outputs or of
+/// another kind than the format's, or the scratch is too small.
 pub fn run(
     kernels: &Kernels,
     w: &Weights<'_>,
     x: Activations<'_>,
-    rows: Range<usize>,
-    out: &[SharedF32],
+    out: &mut Outputs<'_>,
     scratch: Option<&mut Scratch<'_>>,
 ) {
-    assert!(rows.start <= rows.end && rows.end <= w.rows, "matmul: rows {rows:?} of {}", w.rows);
+    assert!(out.rows().end <= w.rows, "matmul: rows {:?} of {}", out.rows(), w.rows);
     match (x, w.format.activation()) {
-        (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out),
-        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, rows, out, scratch),
+        (Activations::F32(x), None) => run_f32(kernels, w, x, out),
+        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, out, scratch),
         _ => panic!("matmul: activations of the wrong kind for {}", w.format),
     }
 }
 
-/// Rows of one call for one column: their results lie on the stack.
-const ROWS: usize = 64;
-
-fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, out: &[SharedF32]) {
-    let cols = columns(x.len(), w.k, w.rows, out.len());
-    let mut results = [0.0; ROWS];
-    for start in rows.clone().step_by(ROWS) {
-        let end = rows.end.min(start + ROWS);
-        for c in 0..cols {
-            let results = &mut results[..end - start];
-            kernels.chain(w.format, w.row_range(start..end), &x[c * w.k..(c + 1) * w.k], results);
-            for (out, &y) in out[c * w.rows + start..c * w.rows + end].iter().zip(&*results) {
-                out.set(y);
-            }
+fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], out: &mut Outputs<'_>) {
+    /// Rows of one call: the columns take turns with them.
+    const ROWS: usize = 64;
+    check_columns(x.len(), w.k, out);
+    let all = out.rows();
+    for start in all.clone().step_by(ROWS) {
+        let rows = start..all.end.min(start + ROWS);
+        for c in 0..out.columns() {
+            let x = &x[c * w.k..(c + 1) * w.k];
+            let out = &mut out.column(c)[rows.start - all.start..rows.end - all.start];
+            kernels.chain(w.format, w.row_range(rows.clone()), x, out);
         }
     }
 }
@@ -205,20 +184,19 @@ fn run_blocks(
     kernels: &Kernels,
     w: &Weights<'_>,
     x: &[ActBlock],
-    rows: Range<usize>,
-    out: &[SharedF32],
+    out: &mut Outputs<'_>,
     scratch: Option<&mut Scratch<'_>>,
 ) {
     let blocks = ActBlock::count(w.k);
-    let cols = columns(x.len(), blocks, w.rows, out.len());
+    check_columns(x.len(), blocks, out);
+    let (all, cols) = (out.rows(), out.columns());
     let rows = match scratch {
         Some(scratch) if cols >= MIN_COLUMNS && kernels.has_gemm(w.format) => {
-            run_panels(kernels, w, x, rows, out, scratch)
+            run_panels(kernels, w, x, out, scratch)
         }
-        _ => rows,
+        _ => out.rows(),
     };
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
-    let mut results = [0.0; ROWS];
     let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
     for start in rows.clone().step_by(block_rows) {
         let rows = start..rows.end.min(start + block_rows);
@@ -227,13 +205,9 @@ fn run_blocks(
             let wide = (cols - c).min(4);
             if wide <= 2 {
                 for c in c..c + wide {
-                    for start in rows.clone().step_by(ROWS) {
-                        let rows = start..rows.end.min(start + ROWS);
-                        let results = &mut results[..rows.len()];
-                        kernels.gemv(w.format, w.row_range(rows.clone()), column(c), results);
-                        let out = &out[c * w.rows..][rows];
-                        out.iter().zip(results).for_each(|(out, &mut y)| out.set(y));
-                    }
+                    let out = &mut out.column(c)[rows.start - all.start..];
+                    let out = &mut out[..rows.len()];
+                    kernels.gemv(w.format, w.row_range(rows.clone()), column(c), out);
                 }
             } else {
                 // Of three columns, the last is computed twice.
@@ -241,7 +215,7 @@ fn run_blocks(
                 for r in rows.clone() {
                     let y = kernels.qdot4(w.format, w.row_range(r..r + 1), x);
                     for (i, y) in y.into_iter().take(wide).enumerate() {
-                        out[(c + i) * w.rows + r].set(y);
+                        out.column(c + i)[r - all.start] = y;
                     }
                 }
             }
@@ -255,32 +229,31 @@ fn run_panels(
     kernels: &Kernels,
     w: &Weights<'_>,
     x: &[ActBlock],
-    rows: Range<usize>,
-    out: &[SharedF32],
+    out: &mut Outputs<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Range<usize> {
     let blocks = ActBlock::count(w.k);
-    let cols = x.len() / blocks;
-    let end = rows.end - rows.len() % gemm::MR;
-    for start in (rows.start..end).step_by(gemm::MC) {
+    let all = out.rows();
+    let end = all.end - all.len() % gemm::MR;
+    for start in (all.start..end).step_by(gemm::MC) {
         let rows = start..end.min(start + gemm::MC);
-        let tile = &mut scratch.tile[..cols * rows.len()];
+        let tile = &mut scratch.tile[..out.columns() * rows.len()];
         kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, scratch.space, tile);
-        for (tile, out) in tile.chunks_exact(rows.len()).zip(out.chunks_exact(w.rows)) {
-            for (out, &y) in out[rows.clone()].iter().zip(tile) {
-                out.set(y);
-            }
+        for (c, tile) in tile.chunks_exact(rows.len()).enumerate() {
+            out.column(c)[rows.start - all.start..][..rows.len()].copy_from_slice(tile);
         }
     }
-    end..rows.end
+    end..all.end
 }
 
-/// The number of columns, which the lengths of the activations and of the output must agree on.
-fn columns(x: usize, column: usize, rows: usize, out: usize) -> usize {
-    let cols = x.checked_div(column).unwrap_or(0);
-    assert_eq!(cols * column, x, "matmul: activations in columns of {column}");
-    assert_eq!(cols * rows, out, "matmul: outputs of {cols} columns of {rows}");
-    cols
+/// Activations and outputs must agree on the number of columns.
+fn check_columns(x: usize, column: usize, out: &Outputs<'_>) {
+    let columns = out.columns();
+    assert_eq!(
+        Some(x),
+        columns.checked_mul(column),
+        "matmul: activations for {columns} columns of {column}"
+    );
 }
 
 #[cfg(all(test, feature = "std"))]
@@ -309,12 +282,12 @@ mod tests {
         let mut out = vec![f32::NAN; cols * rows];
         let mut space = Box::new(Workspace::ZERO);
         let mut tile = vec![f32::NAN; Scratch::tile_len(cols)];
-        let shared = SharedF32::slice(&mut out);
-        let mut start = 0;
+        let mut rest = Outputs::new(&mut out, cols, rows);
         for &end in splits.iter().chain([&rows]) {
+            let (mut part, after) = rest.split_at(end);
             let mut scratch = Scratch::new(&mut space, &mut tile);
-            run(&kernels, &w, x, start..end, shared, Some(&mut scratch));
-            start = end;
+            run(&kernels, &w, x, &mut part, Some(&mut scratch));
+            rest = after;
         }
         out
     }

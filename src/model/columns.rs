@@ -2,7 +2,7 @@
 
 use crate::formats::{ActBlock, ActScale};
 use crate::kernels::{Kernels, gemm};
-use crate::matmul::{self, Activations, SharedF32};
+use crate::matmul::{self, Activations, OutputChunks, Outputs};
 
 use super::weights::Matrix;
 use super::workspaces::Workspaces;
@@ -40,7 +40,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Computes every product; threads claim chunks of rows of all of them.
-    pub fn multiply(&self, products: &mut [(&Matrix, &mut Vec<f32>)]) {
+    pub fn multiply<const N: usize>(&self, products: [(&Matrix, &mut Vec<f32>); N]) {
         let total: usize = products.iter().map(|(m, _)| m.rows).sum();
         // A slow thread must not hold up the others; a chunk must be worth its claim, and of many columns what it takes
         // to lay these out, which a workspace of rows shares.
@@ -51,24 +51,18 @@ impl<'a> Columns<'a> {
         };
         let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::MR);
         let chunk = chunk.clamp(*range.start(), *range.end());
-        let mut tasks = Vec::new();
-        for (i, (matrix, _)) in products.iter().enumerate() {
-            let starts = (0..matrix.rows).step_by(chunk);
-            tasks.extend(starts.map(|start| (i, start..matrix.rows.min(start + chunk))));
-        }
-        let shared: Vec<_> = products
-            .iter_mut()
-            .map(|(matrix, out)| {
-                let x =
-                    Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
-                (self.model.weights(matrix), x, SharedF32::slice(out))
-            })
-            .collect();
-        self.pool.run(tasks.len(), |task| {
-            let (i, rows) = &tasks[task];
-            let (weights, x, out) = &shared[*i];
+        let products = products.map(|(matrix, out)| {
+            let x = Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
+            let outputs = Outputs::new(out, self.count, matrix.rows);
+            (self.model.weights(matrix), x, OutputChunks::new(outputs, chunk))
+        });
+        let tasks = products.iter().map(|(_, _, chunks)| chunks.count()).sum();
+        self.pool.run(tasks, |_| {
+            let mut claims = products.iter().map(|(w, x, chunks)| (w, *x, chunks.claim()));
+            let claimed = claims.find_map(|(w, x, out)| Some((w, x, out?)));
+            let (weights, x, mut out) = claimed.expect("as many tasks as chunks");
             self.workspaces.lend(self.count, |scratch| {
-                matmul::run(self.model.kernels(), weights, *x, rows.clone(), out, scratch);
+                matmul::run(self.model.kernels(), weights, x, &mut out, scratch);
             });
         });
     }

@@ -218,7 +218,7 @@ impl<'m> Session<'m> {
             &mut s.per_256,
             &[&model.output],
         );
-        columns.multiply(&mut [(&model.output, &mut s.logits)]);
+        columns.multiply([(&model.output, &mut s.logits)]);
         &mut s.logits
     }
 
@@ -265,7 +265,7 @@ impl Step<'_> {
         s.value.resize(tokens * config.kv_len(), 0.0);
         let matrices = [&layer.query, &layer.key, &layer.value];
         Columns::new(pool, model, &s.workspaces, &s.h, &mut s.per_32, &mut s.per_256, &matrices)
-            .multiply(&mut [
+            .multiply([
                 (&layer.query, &mut s.query),
                 (&layer.key, &mut s.key),
                 (&layer.value, &mut s.value),
@@ -331,7 +331,7 @@ impl Step<'_> {
             &mut s.per_256,
             &[matrix],
         )
-        .multiply(&mut [(matrix, &mut s.h)]);
+        .multiply([(matrix, &mut s.h)]);
         add_to_residual(pool, model, &s.h, &layer.post_attention_norm, &mut s.x);
     }
 
@@ -382,7 +382,7 @@ impl Step<'_> {
             &mut s.per_256,
             &[&layer.gate, &layer.up],
         )
-        .multiply(&mut [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)]);
+        .multiply([(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)]);
         let up = &s.up;
         pool.chunks_mut(&mut s.gate, config.feed_forward, |token, gate| {
             let up = &up[token * config.feed_forward..(token + 1) * config.feed_forward];
@@ -401,7 +401,7 @@ impl Step<'_> {
             &mut s.per_256,
             &[&layer.down],
         )
-        .multiply(&mut [(&layer.down, &mut s.h)]);
+        .multiply([(&layer.down, &mut s.h)]);
         add_to_residual(pool, model, &s.h, &layer.post_feed_forward_norm, &mut s.x);
     }
 }
