@@ -27,56 +27,58 @@ use Beside::{Minimums, Offset};
 
 /// What a group's super-blocks hold beside their quants.
 struct Heads {
-    /// The scales as i16: see [`scale_vectors`].
-    scales: Scales,
+    /// The scales of each super-block, as [`scaled`] takes them.
+    scales: [[__m512i; 2]; GROUP],
     /// What multiplies the sums of sixteen activations: of super-blocks 0 and 2, and of 1 and 3.
     beside: [__m512i; 2],
     /// The four scales of scales; the four of minimums, or anything.
     d: __m256,
 }
 
-/// The scales of a group's sub-blocks.
-enum Scales {
-    /// All are 1.
-    Ones,
-    /// Eight of each super-block.
-    Eight(__m512i),
-    /// Sixteen of super-blocks 0 and 2, and of 1 and 3.
-    Sixteen([__m512i; 2]),
-}
-
 /// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
 macro_rules! rows {
-    ($block:ty, $heads:ident, $weights:ident, $beside:expr) => {{
+    ($block:ty, $heads:ident, $weights:ident, $scaled:ident, $beside:expr) => {{
         /// The first `N` super-blocks of a group, behind which others may stand in for absent ones.
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn group<const N: usize>(w: [&$block; GROUP], x: [&ActBlock; GROUP], acc: f32) -> f32 {
+        fn group<const N: usize>(w: [&$block; GROUP], x: [&ActBlock; GROUP]) -> Sums {
             let heads = $heads(w);
             let mut isum = [_mm512_setzero_si512(); GROUP];
             for k in 0..N {
-                isum[k] = scaled($weights(w[k]), x[k], &heads.scales, k);
+                isum[k] = $scaled($weights(w[k]), x[k], heads.scales[k]);
             }
             let beside = [
                 _mm512_madd_epi16(heads.beside[0], bsums(x[0], x[2])),
                 _mm512_madd_epi16(heads.beside[1], bsums(x[1], x[3])),
             ];
-            let sums = finish(folded(isum, beside), $beside);
             let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
-            chain::<N>(sums, heads.d, dx, $beside, acc)
+            Sums {
+                sums: finish(folded(isum, beside), $beside),
+                d: _mm256_mul_ps(heads.d, _mm256_set_m128(dx, dx)),
+            }
         }
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
             let (groups, tail) = <$block>::slice(row).as_chunks::<GROUP>();
             let (x_groups, x_tail) = x.as_chunks::<GROUP>();
             let mut acc = 0.0;
+            // A turn late: so what waits for the chain does not hold up the sums of the next group. The first time
+            // it adds zeros to +0.
+            let mut before = Sums { sums: _mm256_setzero_ps(), d: _mm256_setzero_ps() };
             for (w, x) in groups.iter().zip(x_groups) {
-                acc = group::<GROUP>(w.each_ref(), x.each_ref(), acc);
+                let sums = group::<GROUP>(w.each_ref(), x.each_ref());
+                acc = chain::<GROUP>(before, $beside, acc);
+                before = sums;
             }
+            acc = chain::<GROUP>(before, $beside, acc);
             match (tail, x_tail) {
-                ([a], [x]) => group::<1>([a; 4], [x; 4], acc),
-                ([a, b], [x, y]) => group::<2>([a, b, a, b], [x, y, x, y], acc),
-                ([a, b, c], [x, y, z]) => group::<3>([a, b, c, c], [x, y, z, z], acc),
+                ([a], [x]) => chain::<1>(group::<1>([a; 4], [x; 4]), $beside, acc),
+                ([a, b], [x, y]) => {
+                    chain::<2>(group::<2>([a, b, a, b], [x, y, x, y]), $beside, acc)
+                }
+                ([a, b, c], [x, y, z]) => {
+                    chain::<3>(group::<3>([a, b, c, c], [x, y, z, z]), $beside, acc)
+                }
                 _ => acc,
             }
         }
@@ -92,14 +94,14 @@ macro_rules! rows {
                     let x =
                         [&x[0][first + k], &x[1][first + k], &x[2][first + k], &x[3][first + k]];
                     let weights = $weights(w);
-                    let isum = x.map(|x| scaled(weights, x, &heads.scales, k));
+                    let isum = x.map(|x| $scaled(weights, x, heads.scales[k]));
                     let of_this = half(heads.beside[k % 2], k / 2);
                     let beside = [
                         _mm512_madd_epi16(of_this, bsums(x[0], x[2])),
                         _mm512_madd_epi16(of_this, bsums(x[1], x[3])),
                     ];
                     let (isum, msum) =
-                        split(_mm256_castsi256_ps(finish(folded(isum, beside), $beside)));
+                        split(finish(folded(isum, beside), $beside));
                     let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
                     let lane = _mm_set1_epi32(k as i32);
                     acc = _mm_fmadd_ps(_mm_mul_ps(_mm_permutevar_ps(d, lane), dx), isum, acc);
@@ -118,12 +120,12 @@ macro_rules! rows {
     }};
 }
 
-pub const Q2_K: RowDot = rows!(BlockQ2K, q2_k_heads, q2_k, Minimums);
-pub const Q3_K: RowDot = rows!(BlockQ3K, q3_k_heads, q3_k, Offset { log2: 2 });
-pub const Q4_K: RowDot = rows!(BlockQ4K, q4_k_heads, q4_k, Minimums);
-pub const Q5_K: RowDot = rows!(BlockQ5K, q5_k_heads, q5_k, Minimums);
-pub const Q6_K: RowDot = rows!(BlockQ6K, q6_k_heads, q6_k, Offset { log2: 5 });
-pub const Q8_K: RowDot = rows!(BlockQ8K, q8_k_heads, q8_k, Offset { log2: 7 });
+pub const Q2_K: RowDot = rows!(BlockQ2K, q2_k_heads, q2_k, scaled, Minimums);
+pub const Q3_K: RowDot = rows!(BlockQ3K, q3_k_heads, q3_k, scaled, Offset { log2: 2 });
+pub const Q4_K: RowDot = rows!(BlockQ4K, q4_k_heads, q4_k, scaled, Minimums);
+pub const Q5_K: RowDot = rows!(BlockQ5K, q5_k_heads, q5_k, scaled, Minimums);
+pub const Q6_K: RowDot = rows!(BlockQ6K, q6_k_heads, q6_k, scaled, Offset { log2: 5 });
+pub const Q8_K: RowDot = rows!(BlockQ8K, q8_k_heads, q8_k, unscaled, Offset { log2: 7 });
 
 /// The lower and the upper four lanes.
 #[inline]
@@ -142,42 +144,37 @@ fn half(v: __m512i, n: usize) -> __m512i {
     }
 }
 
-/// Σ scale · weight · activation of super-block `k` of a group, in lanes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn scaled(weights: [__m512i; 4], x: &ActBlock, scales: &Scales, k: usize) -> __m512i {
-    if let Scales::Ones = scales {
-        // Sums of four bytes by bytes do not fit 16 bits; there is nothing to multiply.
-        let sum = |a, b| _mm512_add_epi32(a, b);
-        let [a, b, c, d] = core::array::from_fn(|t| fours(weights[t], x, t));
-        return sum(sum(a, b), sum(c, d));
-    }
-    let [a, b, c, d] = core::array::from_fn(|t| fours(weights[t], x, t));
-    let [low, high] = scale_vectors(scales, k);
-    let sum = _mm512_madd_epi16(_mm512_packs_epi32(a, b), low);
-    _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(c, d), high)
-}
-
-/// The scales of super-block `k` of a group, where the packed sums of its first and of its second 128 weights are.
+/// Σ scale · weight · activation of a super-block, in lanes.
 ///
 /// Registers `a` and `b` of four sub-blocks of 16 are packed by quarters: four sums of sub-block `q` of `a`, then four of
-/// sub-block `q` of `b`.
+/// sub-block `q` of `b`. There the scales are.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn scale_vectors(scales: &Scales, k: usize) -> [__m512i; 2] {
-    let sub_block =
-        |first: usize| core::array::from_fn::<usize, 32, _>(|i| first + i / 8 + i % 8 / 4 * 4);
-    match scales {
-        Scales::Ones => [_mm512_set1_epi16(1); 2],
-        Scales::Eight(all) => [0, 8].map(|first| {
-            let at = sub_block(first).map(|j| (8 * k + j / 2) as i16);
-            _mm512_permutexvar_epi16(words(at), *all)
-        }),
-        Scales::Sixteen(pairs) => [0, 8].map(|first| {
-            let at = sub_block(first).map(|j| (16 * (k / 2) + j) as i16);
-            _mm512_permutexvar_epi16(words(at), pairs[k % 2])
-        }),
-    }
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn scaled(weights: [__m512i; 4], x: &ActBlock, scales: [__m512i; 2]) -> __m512i {
+    let [a, b, c, d] = weights;
+    let first = _mm512_packs_epi32(fours(a, x, 0), fours(b, x, 1));
+    let last = _mm512_packs_epi32(fours(c, x, 2), fours(d, x, 3));
+    _mm512_dpwssd_epi32(_mm512_madd_epi16(first, scales[0]), last, scales[1])
+}
+
+/// Σ weight · activation of a super-block whose sums of four do not fit 16 bits, in lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn unscaled(weights: [__m512i; 4], x: &ActBlock, _: [__m512i; 2]) -> __m512i {
+    let [a, b, c, d] = weights;
+    let first = _mm512_add_epi32(fours(a, x, 0), fours(b, x, 1));
+    _mm512_add_epi32(first, _mm512_add_epi32(fours(c, x, 2), fours(d, x, 3)))
+}
+
+/// The scales of super-block `k`, if `place` tells where that of sub-block `j` of 16 of super-block `k` is among 32.
+macro_rules! placed {
+    ($from:expr, $k:expr, $place:expr) => {
+        [0, 8].map(|first| {
+            let place: fn(usize, usize) -> usize = $place;
+            let at = core::array::from_fn(|i| place($k, first + i / 8 + i % 8 / 4 * 4) as i16);
+            _mm512_permutexvar_epi16(words(at), $from)
+        })
+    };
 }
 
 #[inline]
@@ -216,10 +213,16 @@ fn high(v: __m512i) -> __m256i {
     _mm512_extracti64x4_epi64::<1>(v)
 }
 
+/// What the contract's steps for a group take: four sums of quants and four beside them, and what multiplies either.
+struct Sums {
+    sums: __m256,
+    d: __m256,
+}
+
 /// The eight sums as f32, those of the quants without what they are too large by.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish(sums: __m256i, beside: Beside) -> __m256i {
+fn finish(sums: __m256i, beside: Beside) -> __m256 {
     let sums = match beside {
         Minimums => sums,
         Offset { log2 } => {
@@ -228,21 +231,21 @@ fn finish(sums: __m256i, beside: Beside) -> __m256i {
             _mm256_sub_epi32(sums, over)
         }
     };
-    _mm256_castps_si256(_mm256_cvtepi32_ps(sums))
+    _mm256_cvtepi32_ps(sums)
 }
 
 /// The contract's two steps for each of the first `N` super-blocks of a group.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn chain<const N: usize>(sums: __m256i, d: __m256, dx: __m128, beside: Beside, acc: f32) -> f32 {
-    let d = _mm256_mul_ps(d, _mm256_set_m128(dx, dx));
-    let (mut of_sums, mut of_d) = ([0.0f32; 8], [0.0f32; 8]);
+fn chain<const N: usize>(Sums { sums, d }: Sums, beside: Beside, acc: f32) -> f32 {
+    let mut both = [[0.0f32; 8]; 2];
     // SAFETY: both arrays hold eight f32.
     unsafe {
-        _mm256_storeu_ps(of_sums.as_mut_ptr(), _mm256_castsi256_ps(sums));
-        _mm256_storeu_ps(of_d.as_mut_ptr(), d);
+        _mm256_storeu_ps(both[0].as_mut_ptr(), sums);
+        _mm256_storeu_ps(both[1].as_mut_ptr(), d);
     }
-    let (sums, d) = (of_sums, of_d);
+    // Kept in memory, where the FMAs find their operands; the compiler would take them from the registers by shuffles.
+    let [sums, d] = core::hint::black_box(&both);
     let one = |v: f32| _mm_set_ss(v);
     let mut acc = one(acc);
     for k in 0..N {
@@ -310,7 +313,7 @@ fn eight_scales_and_mins(heads: __m512i) -> Heads {
         _mm512_permutexvar_epi16(words(at), mins)
     };
     Heads {
-        scales: Scales::Eight(scales),
+        scales: core::array::from_fn(|k| placed!(scales, k, |k, j| 8 * k + j / 2)),
         beside: [twice(0), twice(1)],
         d: scales_of_four::<0>(heads),
     }
@@ -352,6 +355,13 @@ fn widened(quarters: __m512i) -> [__m512i; 2] {
     [_mm512_cvtepi8_epi16(low(quarters)), _mm512_cvtepi8_epi16(high(quarters))]
 }
 
+/// From the sixteen scales of super-blocks 0 and 2, and of 1 and 3.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sixteen_scales(pairs: [__m512i; 2]) -> [[__m512i; 2]; GROUP] {
+    core::array::from_fn(|k| placed!(pairs[k % 2], k, |k, j| 16 * (k / 2) + j))
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
 fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
@@ -360,7 +370,7 @@ fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
     let scales = widened(_mm512_and_si512(both, nibble));
     let mins = widened(_mm512_and_si512(_mm512_srli_epi16::<4>(both), nibble));
     let d = scales_of_four::<6>(sixteens::<_, 68>([a, b, c, d]));
-    Heads { scales: Scales::Sixteen(scales), beside: mins, d }
+    Heads { scales: sixteen_scales(scales), beside: mins, d }
 }
 
 #[inline]
@@ -395,7 +405,7 @@ fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
     let scales = widened(_mm512_sub_epi8(bits, _mm512_set1_epi8(32)));
     let at = core::array::from_fn(|i| [7, 23, 15, 31][i % 4]);
     let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), heads)));
-    Heads { scales: Scales::Sixteen(scales), beside: scales, d }
+    Heads { scales: sixteen_scales(scales), beside: scales, d }
 }
 
 #[inline]
@@ -421,7 +431,7 @@ fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
     let ends = sixteens::<_, 194>([a, b, c, d]);
     let at = core::array::from_fn(|i| (i % 4 * 8 + 7) as i16);
     let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), ends)));
-    Heads { scales: Scales::Sixteen(scales), beside: scales, d }
+    Heads { scales: sixteen_scales(scales), beside: scales, d }
 }
 
 #[inline]
@@ -446,7 +456,7 @@ fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
 fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
     let [a, b, c, d] = w.map(|w| f32::from_le_bytes(w.d));
     Heads {
-        scales: Scales::Ones,
+        scales: [[_mm512_set1_epi16(1); 2]; GROUP],
         beside: [_mm512_set1_epi16(1); 2],
         d: _mm256_setr_ps(a, b, c, d, 0.0, 0.0, 0.0, 0.0),
     }
