@@ -124,8 +124,12 @@ impl Kernels {
             #[cfg(asm_x86_64)]
             Level::Avx2Asm => scalar.with_avx2().with_avx2_asm(),
             #[cfg(target_arch = "x86_64")]
-            Level::AvxVnni | Level::Avx512 | Level::Avx512Vnni | Level::Avx512VnniAsm => {
-                scalar.with_avx2().with_avx2_asm()
+            Level::AvxVnni => scalar.with_avx2().with_avx2_asm(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => scalar.with_avx2().with_avx2_asm().with_avx512(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni | Level::Avx512VnniAsm => {
+                scalar.with_avx2().with_avx2_asm().with_avx512().with_avx512_vnni()
             }
             // An `Isa` of another architecture's level cannot be made.
             #[allow(unreachable_patterns)]
@@ -237,6 +241,22 @@ impl Kernels {
         };
         #[cfg(not(asm_x86_64))]
         self
+    }
+
+    /// Where 512 bits win; as it is elsewhere.
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avx512(self) -> Kernels {
+        Kernels {
+            dot_f32: sibling!(dot::avx512::dot_f32),
+            dot_f16: sibling!(dot::avx512::dot_f16),
+            dot_bf16: sibling!(dot::avx512::dot_bf16),
+            ..self
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avx512_vnni(self) -> Kernels {
+        Kernels { row_dots: qdot::avx512vnni::ROW_DOTS, ..self }
     }
 
     /// The ISA that the kernels were chosen for.

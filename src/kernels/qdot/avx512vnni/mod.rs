@@ -1,0 +1,60 @@
+//! AVX-512 with VNNI: 64 weights a register, in the order of the activations, times these by `vpdpbusd`.
+
+mod super_blocks;
+
+use core::arch::x86_64::*;
+
+use super::{RowDots, avx2};
+use crate::formats::ActBlock;
+
+pub const ROW_DOTS: RowDots = RowDots {
+    q2_k: super_blocks::Q2_K,
+    q3_k: super_blocks::Q3_K,
+    q4_k: super_blocks::Q4_K,
+    q5_k: super_blocks::Q5_K,
+    q6_k: super_blocks::Q6_K,
+    q8_k: super_blocks::Q8_K,
+    ..avx2::ROW_DOTS
+};
+
+/// The sixteen sums of four products each of weights (unsigned) and activations `64 t` to `64 t + 63`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn fours(weights: __m512i, x: &ActBlock, t: usize) -> __m512i {
+    // SAFETY: `t < 4`, so the 64 bytes lie in `qs`; `ActBlock` is aligned to 64.
+    let x = unsafe { _mm512_load_si512(x.qs[64 * t..64 * (t + 1)].as_ptr().cast()) };
+    _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, x)
+}
+
+/// The sums of two blocks of activations, sixteen each.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn bsums(first: &ActBlock, second: &ActBlock) -> __m512i {
+    // SAFETY: `bsums` are 32 bytes, at offset 256 of a block aligned to 64.
+    let [first, second] =
+        [first, second].map(|x| unsafe { _mm256_load_si256(x.bsums.as_ptr().cast()) });
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+}
+
+/// 32 bytes, twice.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn twice(bytes: &[u8; 32]) -> __m512i {
+    // SAFETY: the array holds 32 bytes; the load takes any address.
+    _mm512_broadcast_i64x4(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+}
+
+/// `low` in the lower eight lanes, `high` in the upper eight.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn by_half(low: i32, high: i32) -> __m512i {
+    let (l, h) = (low, high);
+    _mm512_setr_epi32(l, l, l, l, l, l, l, l, h, h, h, h, h, h, h, h)
+}
+
+/// The bits of `a` where `mask` is set, those of `b` where it is clear.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn select(mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xe4>(a, b, mask)
+}

@@ -1,0 +1,475 @@
+//! Formats with super-blocks of 256, four of them at a time.
+//!
+//! A super-block is four registers of weights. Their sums of four products fit 16 bits (`4 · 63 · 127 < 2¹⁵`), so two registers
+//! are packed into one, and one `vpmaddwd` or `vpdpwssd` multiplies 32 of them by the scales of their sub-blocks. What is
+//! small is done for four super-blocks in one register: scales are unpacked and the lanes folded, 5.5 operations a
+//! super-block, until the sums of four stand beside their scales. From there, through memory, one chain of scalar
+//! FMAs takes them in order: latency 4, so a super-block with minimums takes 8 cycles at least.
+
+use core::arch::x86_64::*;
+
+use super::super::RowDot;
+use super::{bsums, by_half, fours, select, twice};
+use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
+use crate::kernels::sibling::sibling;
+
+/// Super-blocks of a group.
+const GROUP: usize = 4;
+
+/// What multiplies the sums of sixteen activations.
+enum Beside {
+    /// Minimums: their sum is taken off, by a scale of its own.
+    Minimums,
+    /// Scales: stored quants are `2^log2` above the weights, and their sum so much too large.
+    Offset { log2: u32 },
+}
+use Beside::{Minimums, Offset};
+
+/// What a group's super-blocks hold beside their quants.
+struct Heads {
+    /// The scales of each super-block, as [`scaled`] takes them.
+    scales: [[__m512i; 2]; GROUP],
+    /// What multiplies the sums of sixteen activations: of super-blocks 0 and 2, and of 1 and 3.
+    beside: [__m512i; 2],
+    /// The four scales of scales; the four of minimums, or anything.
+    d: __m256,
+}
+
+/// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
+macro_rules! rows {
+    ($block:ty, $heads:ident, $weights:ident, $scaled:ident, $beside:expr) => {{
+        /// The first `N` super-blocks of a group, behind which others may stand in for absent ones.
+        #[inline]
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn group<const N: usize>(w: [&$block; GROUP], x: [&ActBlock; GROUP]) -> Sums {
+            let heads = $heads(w);
+            let mut isum = [_mm512_setzero_si512(); GROUP];
+            for k in 0..N {
+                isum[k] = $scaled($weights(w[k]), x[k], heads.scales[k]);
+            }
+            let beside = [
+                _mm512_madd_epi16(heads.beside[0], bsums(x[0], x[2])),
+                _mm512_madd_epi16(heads.beside[1], bsums(x[1], x[3])),
+            ];
+            let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
+            Sums {
+                sums: finish(folded(isum, beside), $beside),
+                d: _mm256_mul_ps(heads.d, _mm256_set_m128(dx, dx)),
+            }
+        }
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
+            let (groups, tail) = <$block>::slice(row).as_chunks::<GROUP>();
+            let (x_groups, x_tail) = x.as_chunks::<GROUP>();
+            let mut acc = 0.0;
+            // A turn late: so what waits for the chain does not hold up the sums of the next group. The first time
+            // it adds zeros to +0.
+            let mut before = Sums { sums: _mm256_setzero_ps(), d: _mm256_setzero_ps() };
+            for (w, x) in groups.iter().zip(x_groups) {
+                let sums = group::<GROUP>(w.each_ref(), x.each_ref());
+                acc = chain::<GROUP>(before, $beside, acc);
+                before = sums;
+            }
+            acc = chain::<GROUP>(before, $beside, acc);
+            match (tail, x_tail) {
+                ([a], [x]) => chain::<1>(group::<1>([a; 4], [x; 4]), $beside, acc),
+                ([a, b], [x, y]) => {
+                    chain::<2>(group::<2>([a, b, a, b], [x, y, x, y]), $beside, acc)
+                }
+                ([a, b, c], [x, y, z]) => {
+                    chain::<3>(group::<3>([a, b, c, c], [x, y, z, z]), $beside, acc)
+                }
+                _ => acc,
+            }
+        }
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
+            let blocks = <$block>::slice(row);
+            let x = x.map(|x| &x[..blocks.len()]);
+            let mut acc = _mm_setzero_ps();
+            for (first, w) in (0..).step_by(GROUP).zip(blocks.chunks(GROUP)) {
+                let heads = $heads(core::array::from_fn(|k| &w[k.min(w.len() - 1)]));
+                let (d, dmin) = split(heads.d);
+                for (k, w) in w.iter().enumerate() {
+                    let x =
+                        [&x[0][first + k], &x[1][first + k], &x[2][first + k], &x[3][first + k]];
+                    let weights = $weights(w);
+                    let isum = x.map(|x| $scaled(weights, x, heads.scales[k]));
+                    let of_this = half(heads.beside[k % 2], k / 2);
+                    let beside = [
+                        _mm512_madd_epi16(of_this, bsums(x[0], x[2])),
+                        _mm512_madd_epi16(of_this, bsums(x[1], x[3])),
+                    ];
+                    let (isum, msum) =
+                        split(finish(folded(isum, beside), $beside));
+                    let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
+                    let lane = _mm_set1_epi32(k as i32);
+                    acc = _mm_fmadd_ps(_mm_mul_ps(_mm_permutevar_ps(d, lane), dx), isum, acc);
+                    if matches!($beside, Minimums) {
+                        let dmin = _mm_permutevar_ps(dmin, lane);
+                        acc = _mm_fnmadd_ps(_mm_mul_ps(dmin, dx), msum, acc);
+                    }
+                }
+            }
+            let mut out = [0.0; 4];
+            // SAFETY: `out` holds four f32.
+            unsafe { _mm_storeu_ps(out.as_mut_ptr(), acc) };
+            out
+        }
+        RowDot { x1: sibling!(x1), x4: sibling!(x4) }
+    }};
+}
+
+pub const Q2_K: RowDot = rows!(BlockQ2K, q2_k_heads, q2_k, scaled, Minimums);
+pub const Q3_K: RowDot = rows!(BlockQ3K, q3_k_heads, q3_k, scaled, Offset { log2: 2 });
+pub const Q4_K: RowDot = rows!(BlockQ4K, q4_k_heads, q4_k, scaled, Minimums);
+pub const Q5_K: RowDot = rows!(BlockQ5K, q5_k_heads, q5_k, scaled, Minimums);
+pub const Q6_K: RowDot = rows!(BlockQ6K, q6_k_heads, q6_k, scaled, Offset { log2: 5 });
+pub const Q8_K: RowDot = rows!(BlockQ8K, q8_k_heads, q8_k, unscaled, Offset { log2: 7 });
+
+/// The lower and the upper four lanes.
+#[inline]
+#[target_feature(enable = "avx")]
+fn split(v: __m256) -> (__m128, __m128) {
+    (_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
+}
+
+/// Half `n` of a register, in both halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn half(v: __m512i, n: usize) -> __m512i {
+    match n {
+        0 => _mm512_shuffle_i64x2::<0b01_00_01_00>(v, v),
+        _ => _mm512_shuffle_i64x2::<0b11_10_11_10>(v, v),
+    }
+}
+
+/// Σ scale · weight · activation of a super-block, in lanes.
+///
+/// Registers `a` and `b` of four sub-blocks of 16 are packed by quarters: four sums of sub-block `q` of `a`, then four of
+/// sub-block `q` of `b`. There the scales are.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn scaled(weights: [__m512i; 4], x: &ActBlock, scales: [__m512i; 2]) -> __m512i {
+    let [a, b, c, d] = weights;
+    let first = _mm512_packs_epi32(fours(a, x, 0), fours(b, x, 1));
+    let last = _mm512_packs_epi32(fours(c, x, 2), fours(d, x, 3));
+    _mm512_dpwssd_epi32(_mm512_madd_epi16(first, scales[0]), last, scales[1])
+}
+
+/// Σ weight · activation of a super-block whose sums of four do not fit 16 bits, in lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn unscaled(weights: [__m512i; 4], x: &ActBlock, _: [__m512i; 2]) -> __m512i {
+    let [a, b, c, d] = weights;
+    let first = _mm512_add_epi32(fours(a, x, 0), fours(b, x, 1));
+    _mm512_add_epi32(first, _mm512_add_epi32(fours(c, x, 2), fours(d, x, 3)))
+}
+
+/// The scales of super-block `k`, if `place` tells where that of sub-block `j` of 16 of super-block `k` is among 32.
+macro_rules! placed {
+    ($from:expr, $k:expr, $place:expr) => {
+        [0, 8].map(|first| {
+            let place: fn(usize, usize) -> usize = $place;
+            let at = core::array::from_fn(|i| place($k, first + i / 8 + i % 8 / 4 * 4) as i16);
+            _mm512_permutexvar_epi16(words(at), $from)
+        })
+    };
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn words(words: [i16; 32]) -> __m512i {
+    // SAFETY: the array holds 64 bytes; the load takes any address.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
+/// The sums of the lanes of four vectors; then those of the halves of two: lower, lower, upper, upper.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+fn folded(v: [__m512i; 4], halves: [__m512i; 2]) -> __m256i {
+    let sum = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let (a, b) = (sum(v[0], v[1]), sum(v[2], v[3]));
+    let all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    let all = _mm256_add_epi32(low(all), high(all));
+    let pairs = sum(halves[0], halves[1]);
+    let (a, b) = (low(pairs), high(pairs));
+    let pairs = _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    _mm256_add_epi32(
+        _mm256_blend_epi32::<0xf0>(all, pairs),
+        _mm256_permute2x128_si256::<0x21>(all, pairs),
+    )
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn low(v: __m512i) -> __m256i {
+    _mm512_castsi512_si256(v)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn high(v: __m512i) -> __m256i {
+    _mm512_extracti64x4_epi64::<1>(v)
+}
+
+/// What the contract's steps for a group take: four sums of quants and four beside them, and what multiplies either.
+struct Sums {
+    sums: __m256,
+    d: __m256,
+}
+
+/// The eight sums as f32, those of the quants without what they are too large by.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn finish(sums: __m256i, beside: Beside) -> __m256 {
+    let sums = match beside {
+        Minimums => sums,
+        Offset { log2 } => {
+            let over = _mm256_permute2x128_si256::<0x11>(sums, sums);
+            let over = _mm256_sll_epi32(over, _mm_cvtsi32_si128(log2 as i32));
+            _mm256_sub_epi32(sums, over)
+        }
+    };
+    _mm256_cvtepi32_ps(sums)
+}
+
+/// The contract's two steps for each of the first `N` super-blocks of a group.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn chain<const N: usize>(Sums { sums, d }: Sums, beside: Beside, acc: f32) -> f32 {
+    let mut both = [[0.0f32; 8]; 2];
+    // SAFETY: both arrays hold eight f32.
+    unsafe {
+        _mm256_storeu_ps(both[0].as_mut_ptr(), sums);
+        _mm256_storeu_ps(both[1].as_mut_ptr(), d);
+    }
+    // Kept in memory, where the FMAs find their operands; the compiler would take them from the registers by shuffles.
+    let [sums, d] = core::hint::black_box(&both);
+    let one = |v: f32| _mm_set_ss(v);
+    let mut acc = one(acc);
+    for k in 0..N {
+        acc = _mm_fmadd_ss(one(d[k]), one(sums[k]), acc);
+        if matches!(beside, Minimums) {
+            acc = _mm_fnmadd_ss(one(d[4 + k]), one(sums[4 + k]), acc);
+        }
+    }
+    _mm_cvtss_f32(acc)
+}
+
+/// 16 bytes from offset `AT` of each of four blocks.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn sixteens<B: Block, const AT: usize>(blocks: [&B; GROUP]) -> __m512i {
+    const { assert!(AT + 16 <= size_of::<B>()) };
+    // SAFETY: the 16 bytes lie in the block; the load takes any address.
+    let [a, b, c, d] = blocks
+        .map(|b| unsafe { _mm_loadu_si128(core::ptr::from_ref(b).cast::<u8>().add(AT).cast()) });
+    let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+    let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+/// Two f16 of each of four blocks, 16-bit elements `FIRST` and `FIRST + 1` of each quarter: all the first ones, then the others.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,f16c")]
+fn scales_of_four<const FIRST: usize>(quarters: __m512i) -> __m256 {
+    let at = core::array::from_fn(|i| (i % 4 * 8 + FIRST + i % 8 / 4) as i16);
+    _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), quarters)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q4_k_heads(w: [&BlockQ4K; GROUP]) -> Heads {
+    eight_scales_and_mins(sixteens::<_, 0>(w))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q5_k_heads(w: [&BlockQ5K; GROUP]) -> Heads {
+    eight_scales_and_mins(sixteens::<_, 0>(w))
+}
+
+/// The heads of Q4_K and Q5_K, a quarter each: `d`, `dmin`, then twelve bytes of packed scales.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn eight_scales_and_mins(heads: __m512i) -> Heads {
+    // Words 1 and 2 hold six bits of scales and minimums 0 to 3, and the top two of 4 to 7, whose low four are in word
+    // 3 (see `scale_min_k4`). Each quarter becomes: scales 0 to 3, 4 to 7, minimums 0 to 3, 4 to 7.
+    let quarters = |a, b, c, d| _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
+    let first =
+        _mm512_srlv_epi32(_mm512_shuffle_epi32::<0b10_10_01_01>(heads), quarters(0, 2, 0, 2));
+    let last =
+        _mm512_srlv_epi32(_mm512_shuffle_epi32::<0b11_11_11_11>(heads), quarters(0, 0, 0, 4));
+    let (six, top) = (0x3f3f_3f3f, 0x3030_3030);
+    let bytes = select(quarters(six, top, six, top), first, last);
+    let bytes = _mm512_and_si512(bytes, _mm512_set1_epi32(six));
+    let zero = _mm512_setzero_si512();
+    let scales = _mm512_unpacklo_epi8(bytes, zero);
+    let mins = _mm512_unpackhi_epi8(bytes, zero);
+    // Each minimum twice.
+    let twice = |a: usize| {
+        let at = core::array::from_fn(|i| (8 * (a + i / 16 * 2) + i % 16 / 2) as i16);
+        _mm512_permutexvar_epi16(words(at), mins)
+    };
+    Heads {
+        scales: core::array::from_fn(|k| placed!(scales, k, |k, j| 8 * k + j / 2)),
+        beside: [twice(0), twice(1)],
+        d: scales_of_four::<0>(heads),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn q4_k(w: &BlockQ4K) -> [__m512i; 4] {
+    let qs = w.qs.as_chunks::<32>().0;
+    let nibble = _mm512_set1_epi8(0x0f);
+    core::array::from_fn(|g| _mm512_and_si512(nibbles(&qs[g]), nibble))
+}
+
+/// In their low four bits: the low nibbles of 32 bytes, then the high ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn nibbles(bytes: &[u8; 32]) -> __m512i {
+    _mm512_srlv_epi32(twice(bytes), by_half(0, 4))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn q5_k(w: &BlockQ5K) -> [__m512i; 4] {
+    let qs = w.qs.as_chunks::<32>().0;
+    // Bit `j` of a byte of `qh` is the fifth bit of sub-block `j`. What crosses from other bytes is masked away.
+    let qh = twice(&w.qh);
+    core::array::from_fn(|g| {
+        let j = 2 * g as i32;
+        let fifth = _mm512_rorv_epi32(qh, by_half(j - 4, j - 3));
+        let bits = select(_mm512_set1_epi8(0x0f), nibbles(&qs[g]), fifth);
+        _mm512_and_si512(bits, _mm512_set1_epi8(0x1f))
+    })
+}
+
+/// Sixteen scales of each block, a quarter each, in the order of blocks 0, 2, 1, 3, as i16.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn widened(quarters: __m512i) -> [__m512i; 2] {
+    [_mm512_cvtepi8_epi16(low(quarters)), _mm512_cvtepi8_epi16(high(quarters))]
+}
+
+/// From the sixteen scales of super-blocks 0 and 2, and of 1 and 3.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sixteen_scales(pairs: [__m512i; 2]) -> [[__m512i; 2]; GROUP] {
+    core::array::from_fn(|k| placed!(pairs[k % 2], k, |k, j| 16 * (k / 2) + j))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
+    let both = sixteens::<_, 0>([a, c, b, d]);
+    let nibble = _mm512_set1_epi8(0x0f);
+    let scales = widened(_mm512_and_si512(both, nibble));
+    let mins = widened(_mm512_and_si512(_mm512_srli_epi16::<4>(both), nibble));
+    let d = scales_of_four::<6>(sixteens::<_, 68>([a, b, c, d]));
+    Heads { scales: sixteen_scales(scales), beside: mins, d }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn q2_k(w: &BlockQ2K) -> [__m512i; 4] {
+    let qs = w.qs.as_chunks::<32>().0;
+    core::array::from_fn(|t| _mm512_and_si512(two_bits(&qs[t / 2], t), _mm512_set1_epi8(3)))
+}
+
+/// In their low two bits: the fields `2 (t % 2)` and `2 (t % 2) + 1` of two bits of 32 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_bits(bytes: &[u8; 32], t: usize) -> __m512i {
+    let first = 4 * (t % 2) as i32;
+    _mm512_srlv_epi32(twice(bytes), by_half(first, first + 2))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
+    // Two bytes of quants, twelve of scales, and d. Of the scales: words `a` and `b` hold low nibbles of 0 to 7, and of 8 to 15
+    // in their high ones; the last word two bits of each. (See `q3_k_scale_words`.)
+    let heads = sixteens::<_, 94>([a, c, b, d]);
+    let quarters = |a, b, c, d| _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
+    let (first, second, last) = (0x0504_0302, 0x0908_0706, 0x0d0c_0b0a);
+    let low = _mm512_shuffle_epi8(heads, quarters(first, second, first, second));
+    let low = _mm512_srlv_epi32(low, quarters(0, 0, 4, 4));
+    let top = _mm512_shuffle_epi8(heads, quarters(last, last, last, last));
+    let top = _mm512_rolv_epi32(top, quarters(4, 2, 0, 30));
+    let bits = select(_mm512_set1_epi8(0x0f), low, top);
+    let bits = _mm512_and_si512(bits, _mm512_set1_epi8(0x3f));
+    let scales = widened(_mm512_sub_epi8(bits, _mm512_set1_epi8(32)));
+    let at = core::array::from_fn(|i| [7, 23, 15, 31][i % 4]);
+    let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), heads)));
+    Heads { scales: sixteen_scales(scales), beside: scales, d }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
+    let qs = w.qs.as_chunks::<32>().0;
+    // Bit `j` of a byte of `hmask` belongs to sub-block `j`. The third bit counts 4, and the weight is 4 less than
+    // the three bits.
+    let high = twice(&w.hmask);
+    core::array::from_fn(|t| {
+        let j = 2 * t as i32;
+        let third = _mm512_rorv_epi32(high, by_half(j - 2, j - 1));
+        let bits = select(_mm512_set1_epi8(3), two_bits(&qs[t / 2], t), third);
+        _mm512_and_si512(bits, _mm512_set1_epi8(7))
+    })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
+    let scales = widened(sixteens::<_, 192>([a, c, b, d]));
+    // d is the last of eight 16-bit elements.
+    let ends = sixteens::<_, 194>([a, b, c, d]);
+    let at = core::array::from_fn(|i| (i % 4 * 8 + 7) as i16);
+    let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), ends)));
+    Heads { scales: sixteen_scales(scales), beside: scales, d }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
+    let (ql, qh) = (w.ql.as_chunks::<64>().0, w.qh.as_chunks::<32>().0);
+    core::array::from_fn(|t| {
+        let (h, upper) = (t / 2, t % 2 == 1);
+        // SAFETY: the array holds 64 bytes; the load takes any address.
+        let four = unsafe { _mm512_loadu_si512(ql[h].as_ptr().cast()) };
+        let four = if upper { _mm512_srli_epi16::<4>(four) } else { four };
+        // Fields of two bits, to bits 4 and 5.
+        let turn = if upper { by_half(0, 30) } else { by_half(4, 2) };
+        let two = _mm512_rolv_epi32(twice(&qh[h]), turn);
+        let bits = select(_mm512_set1_epi8(0x0f), four, two);
+        _mm512_and_si512(bits, _mm512_set1_epi8(0x3f))
+    })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
+fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
+    let [a, b, c, d] = w.map(|w| f32::from_le_bytes(w.d));
+    Heads {
+        scales: [[_mm512_set1_epi16(1); 2]; GROUP],
+        beside: [_mm512_set1_epi16(1); 2],
+        d: _mm256_setr_ps(a, b, c, d, 0.0, 0.0, 0.0, 0.0),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn q8_k(w: &BlockQ8K) -> [__m512i; 4] {
+    let qs = w.qs.as_chunks::<64>().0;
+    core::array::from_fn(|t| {
+        // SAFETY: the array holds 64 bytes; the load takes any address.
+        let signed = unsafe { _mm512_loadu_si512(qs[t].as_ptr().cast()) };
+        // 128 more, as an unsigned byte.
+        _mm512_xor_si512(signed, _mm512_set1_epi8(-128))
+    })
+}
