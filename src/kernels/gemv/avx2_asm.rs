@@ -22,6 +22,7 @@ pub const GEMVS: Gemvs = Gemvs {
     q4_k: Some(sibling!(q4_k as Gemv)),
     q5_k: Some(sibling!(q5_k as Gemv)),
     q6_k: Some(sibling!(q6_k as Gemv)),
+    ..Gemvs::NONE
 };
 
 /// Pairs of rows.

@@ -13,6 +13,8 @@ use crate::formats::{ActBlock, Format};
 
 #[cfg(asm_x86_64)]
 pub(super) mod avx2_asm;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512vnni;
 
 /// Bytes between what is fetched and what is read: 4 KiB take a core 80 to 140 ns at the 30 to 50 GB/s of one core, about the latency
 /// of memory. On Zen 5, 1 KiB gave 25 to 26 GB/s, 2 KiB 26, 4 KiB 29, 8 KiB 29 (Q5_K rows of 1536 and 8960 from memory, one
@@ -29,14 +31,18 @@ pub(super) type Gemv = unsafe fn(w: &[u8], x: &[ActBlock], out: &mut [f32]);
 /// The siblings of one level, by weight format: `None` where row dots serve.
 #[derive(Clone, Copy)]
 pub(super) struct Gemvs {
+    pub q2_k: Option<Sibling<Gemv>>,
+    pub q3_k: Option<Sibling<Gemv>>,
     pub q4_k: Option<Sibling<Gemv>>,
     pub q5_k: Option<Sibling<Gemv>>,
     pub q6_k: Option<Sibling<Gemv>>,
+    pub q8_k: Option<Sibling<Gemv>>,
 }
 
 impl Gemvs {
     /// No format has one.
-    pub const NONE: Gemvs = Gemvs { q4_k: None, q5_k: None, q6_k: None };
+    pub const NONE: Gemvs =
+        Gemvs { q2_k: None, q3_k: None, q4_k: None, q5_k: None, q6_k: None, q8_k: None };
 
     pub fn choices(self) -> impl Iterator<Item = Choice> {
         let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
@@ -49,9 +55,12 @@ impl Gemvs {
 
     fn get(&self, format: Format) -> Option<Sibling<Gemv>> {
         match format {
+            Format::Q2K => self.q2_k,
+            Format::Q3K => self.q3_k,
             Format::Q4K => self.q4_k,
             Format::Q5K => self.q5_k,
             Format::Q6K => self.q6_k,
+            Format::Q8K => self.q8_k,
             _ => None,
         }
     }

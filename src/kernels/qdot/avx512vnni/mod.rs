@@ -1,6 +1,6 @@
 //! AVX-512 with VNNI: 64 weights a register, in the order of the activations, times these by `vpdpbusd`.
 
-mod super_blocks;
+pub(in crate::kernels) mod super_blocks;
 
 use core::arch::x86_64::*;
 
@@ -29,7 +29,7 @@ fn fours(weights: __m512i, x: &ActBlock, t: usize) -> __m512i {
 /// The sums of two blocks of activations, sixteen each.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn bsums(first: &ActBlock, second: &ActBlock) -> __m512i {
+pub(in crate::kernels) fn bsums(first: &ActBlock, second: &ActBlock) -> __m512i {
     // SAFETY: `bsums` are 32 bytes, at offset 256 of a block aligned to 64.
     let [first, second] =
         [first, second].map(|x| unsafe { _mm256_load_si256(x.bsums.as_ptr().cast()) });

@@ -14,10 +14,10 @@ use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, Bl
 use crate::kernels::sibling::sibling;
 
 /// Super-blocks of a group.
-const GROUP: usize = 4;
+pub(in crate::kernels) const GROUP: usize = 4;
 
 /// What multiplies the sums of sixteen activations.
-enum Beside {
+pub(in crate::kernels) enum Beside {
     /// Minimums: their sum is taken off, by a scale of its own.
     Minimums,
     /// Scales: stored quants are `2^log2` above the weights, and their sum so much too large.
@@ -26,13 +26,13 @@ enum Beside {
 use Beside::{Minimums, Offset};
 
 /// What a group's super-blocks hold beside their quants.
-struct Heads {
+pub(in crate::kernels) struct Heads {
     /// The scales of each super-block, as [`scaled`] takes them.
-    scales: [[__m512i; 2]; GROUP],
+    pub(in crate::kernels) scales: [[__m512i; 2]; GROUP],
     /// What multiplies the sums of sixteen activations: of super-blocks 0 and 2, and of 1 and 3.
-    beside: [__m512i; 2],
+    pub(in crate::kernels) beside: [__m512i; 2],
     /// The four scales of scales; the four of minimums, or anything.
-    d: __m256,
+    pub(in crate::kernels) d: __m256,
 }
 
 /// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
@@ -130,7 +130,7 @@ pub const Q8_K: RowDot = rows!(BlockQ8K, q8_k_heads, q8_k, unscaled, Offset { lo
 /// The lower and the upper four lanes.
 #[inline]
 #[target_feature(enable = "avx")]
-fn split(v: __m256) -> (__m128, __m128) {
+pub(in crate::kernels) fn split(v: __m256) -> (__m128, __m128) {
     (_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
 }
 
@@ -150,7 +150,11 @@ fn half(v: __m512i, n: usize) -> __m512i {
 /// sub-block `q` of `b`. There the scales are.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn scaled(weights: [__m512i; 4], x: &ActBlock, scales: [__m512i; 2]) -> __m512i {
+pub(in crate::kernels) fn scaled(
+    weights: [__m512i; 4],
+    x: &ActBlock,
+    scales: [__m512i; 2],
+) -> __m512i {
     let [a, b, c, d] = weights;
     let first = _mm512_packs_epi32(fours(a, x, 0), fours(b, x, 1));
     let last = _mm512_packs_epi32(fours(c, x, 2), fours(d, x, 3));
@@ -160,7 +164,11 @@ fn scaled(weights: [__m512i; 4], x: &ActBlock, scales: [__m512i; 2]) -> __m512i 
 /// Σ weight · activation of a super-block whose sums of four do not fit 16 bits, in lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn unscaled(weights: [__m512i; 4], x: &ActBlock, _: [__m512i; 2]) -> __m512i {
+pub(in crate::kernels) fn unscaled(
+    weights: [__m512i; 4],
+    x: &ActBlock,
+    _: [__m512i; 2],
+) -> __m512i {
     let [a, b, c, d] = weights;
     let first = _mm512_add_epi32(fours(a, x, 0), fours(b, x, 1));
     _mm512_add_epi32(first, _mm512_add_epi32(fours(c, x, 2), fours(d, x, 3)))
@@ -187,7 +195,7 @@ fn words(words: [i16; 32]) -> __m512i {
 /// The sums of the lanes of four vectors; then those of the halves of two: lower, lower, upper, upper.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-fn folded(v: [__m512i; 4], halves: [__m512i; 2]) -> __m256i {
+pub(in crate::kernels) fn folded(v: [__m512i; 4], halves: [__m512i; 2]) -> __m256i {
     let sum = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (a, b) = (sum(v[0], v[1]), sum(v[2], v[3]));
     let all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
@@ -222,7 +230,7 @@ struct Sums {
 /// The eight sums as f32, those of the quants without what they are too large by.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish(sums: __m256i, beside: Beside) -> __m256 {
+pub(in crate::kernels) fn finish(sums: __m256i, beside: Beside) -> __m256 {
     let sums = match beside {
         Minimums => sums,
         Offset { log2 } => {
@@ -280,13 +288,13 @@ fn scales_of_four<const FIRST: usize>(quarters: __m512i) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q4_k_heads(w: [&BlockQ4K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q4_k_heads(w: [&BlockQ4K; GROUP]) -> Heads {
     eight_scales_and_mins(sixteens::<_, 0>(w))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q5_k_heads(w: [&BlockQ5K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q5_k_heads(w: [&BlockQ5K; GROUP]) -> Heads {
     eight_scales_and_mins(sixteens::<_, 0>(w))
 }
 
@@ -321,7 +329,7 @@ fn eight_scales_and_mins(heads: __m512i) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn q4_k(w: &BlockQ4K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q4_k(w: &BlockQ4K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     let nibble = _mm512_set1_epi8(0x0f);
     core::array::from_fn(|g| _mm512_and_si512(nibbles(&qs[g]), nibble))
@@ -336,7 +344,7 @@ fn nibbles(bytes: &[u8; 32]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn q5_k(w: &BlockQ5K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q5_k(w: &BlockQ5K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     // Bit `j` of a byte of `qh` is the fifth bit of sub-block `j`. What crosses from other bytes is masked away.
     let qh = twice(&w.qh);
@@ -364,7 +372,7 @@ fn sixteen_scales(pairs: [__m512i; 2]) -> [[__m512i; 2]; GROUP] {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
     let both = sixteens::<_, 0>([a, c, b, d]);
     let nibble = _mm512_set1_epi8(0x0f);
     let scales = widened(_mm512_and_si512(both, nibble));
@@ -375,7 +383,7 @@ fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn q2_k(w: &BlockQ2K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q2_k(w: &BlockQ2K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     core::array::from_fn(|t| _mm512_and_si512(two_bits(&qs[t / 2], t), _mm512_set1_epi8(3)))
 }
@@ -390,7 +398,7 @@ fn two_bits(bytes: &[u8; 32], t: usize) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
     // Two bytes of quants, twelve of scales, and d. Of the scales: words `a` and `b` hold low nibbles of 0 to 7, and of 8 to 15
     // in their high ones; the last word two bits of each. (See `q3_k_scale_words`.)
     let heads = sixteens::<_, 94>([a, c, b, d]);
@@ -410,7 +418,7 @@ fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     // Bit `j` of a byte of `hmask` belongs to sub-block `j`. The third bit counts 4, and the weight is 4 less than
     // the three bits.
@@ -425,7 +433,7 @@ fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
     let scales = widened(sixteens::<_, 192>([a, c, b, d]));
     // d is the last of eight 16-bit elements.
     let ends = sixteens::<_, 194>([a, b, c, d]);
@@ -436,7 +444,7 @@ fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
     let (ql, qh) = (w.ql.as_chunks::<64>().0, w.qh.as_chunks::<32>().0);
     core::array::from_fn(|t| {
         let (h, upper) = (t / 2, t % 2 == 1);
@@ -453,7 +461,7 @@ fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
+pub(in crate::kernels) fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
     let [a, b, c, d] = w.map(|w| f32::from_le_bytes(w.d));
     Heads {
         scales: [[_mm512_set1_epi16(1); 2]; GROUP],
@@ -464,7 +472,7 @@ fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn q8_k(w: &BlockQ8K) -> [__m512i; 4] {
+pub(in crate::kernels) fn q8_k(w: &BlockQ8K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<64>().0;
     core::array::from_fn(|t| {
         // SAFETY: the array holds 64 bytes; the load takes any address.
