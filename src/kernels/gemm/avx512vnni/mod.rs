@@ -115,39 +115,55 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
 ) {
     let w = B::slice(w);
     let rows = w.len().checked_div(blocks).unwrap_or(0);
+    let groups = (x.len() / blocks).div_ceil(NR);
     let space: &mut Space = space.layout();
-    out.fill(0.0);
     for (i, w) in w.chunks(MC * blocks).enumerate() {
+        let panel_of = |p: usize| &w[(ROWS * blocks * p).min(w.len())..];
+        let panels = w.len().div_ceil(ROWS * blocks);
+        prefetch(panel_of(0), blocks, 0);
         for k in 0..blocks {
-            for (panel, w) in space.panels.iter_mut().zip(w.chunks(ROWS * blocks)) {
-                interleave(w, blocks, k, panel);
-            }
             for (j, x) in x.chunks(NR * blocks).enumerate() {
                 let n = x.len() / blocks;
                 for (sums, x) in space.sums.iter_mut().zip(x.chunks_exact(blocks)) {
                     // SAFETY: the features are enabled.
-                    *sums = unsafe { B::sums(&x[k]) };
+                    unsafe { B::sums(&x[k], sums) };
                 }
-                let micro = |panel, out, stride| {
-                    // SAFETY: both of the callers below have 32 elements of `n` columns at `out`; the features are enabled.
-                    unsafe {
-                        let step = blocks * size_of::<ActBlock>();
-                        M::MICROS[n - 1](panel, &x[k], step, space.sums.as_ptr(), out, stride);
+                prefetch_columns(x, blocks, k);
+                if k + 1 < blocks {
+                    // Late, so that they are not gone before they are read.
+                    for p in (groups - 1 - j..panels).step_by(groups) {
+                        prefetch(panel_of(p), blocks, k + 1);
                     }
-                };
-                for (p, w) in w.chunks(ROWS * blocks).enumerate() {
+                }
+                for p in 0..panels {
+                    if j == 0 {
+                        if k == 0 {
+                            prefetch(panel_of(p + 1), blocks, 0);
+                        }
+                        interleave(panel_of(p), blocks, k, &mut space.panels[p]);
+                    }
                     let out = &mut out[NR * j * rows + MC * i + ROWS * p..];
-                    let part = w.len() / blocks;
+                    let part = ROWS.min(panel_of(p).len() / blocks);
+                    if k == 0 {
+                        out.chunks_mut(rows).take(n).for_each(|out| out[..part].fill(0.0));
+                    }
+                    let (panel, sums) = (&space.panels[p], space.sums.as_ptr());
+                    let micro = |out, stride| {
+                        let step = blocks * size_of::<ActBlock>();
+                        // SAFETY: both calls below give 32 elements of `n` columns at `out`; the features are enabled.
+                        unsafe { M::MICROS[n - 1](panel, &x[k], step, sums, out, stride) };
+                    };
                     if part == ROWS {
                         debug_assert!(out.len() >= (n - 1) * rows + ROWS);
-                        micro(&space.panels[p], out.as_mut_ptr(), rows);
+                        prefetch_tile(out.as_ptr().wrapping_add(ROWS), rows, n);
+                        micro(out.as_mut_ptr(), rows);
                         continue;
                     }
-                    for (edge, out) in space.edge[..n].iter_mut().zip(out.chunks(rows)) {
+                    for (edge, out) in space.edge.iter_mut().zip(out.chunks(rows)).take(n) {
                         edge[..part].copy_from_slice(&out[..part]);
                     }
-                    micro(&space.panels[p], space.edge.as_mut_ptr().cast(), ROWS);
-                    for (edge, out) in space.edge[..n].iter().zip(out.chunks_mut(rows)) {
+                    micro(space.edge.as_mut_ptr().cast(), ROWS);
+                    for (edge, out) in space.edge.iter().zip(out.chunks_mut(rows)).take(n) {
                         out[..part].copy_from_slice(&edge[..part]);
                     }
                 }
@@ -156,7 +172,7 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
     }
 }
 
-/// Unpacks super-block `k` of at most 32 rows; the last stands for those that are not there.
+/// Unpacks super-block `k` of the first 32 rows; the last stands for those that are not there.
 #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn interleave<B: Interleave>(w: &[B], blocks: usize, k: usize, panel: &mut Panel) {
     let last = w.len() / blocks - 1;
@@ -166,18 +182,39 @@ fn interleave<B: Interleave>(w: &[B], blocks: usize, k: usize, panel: &mut Panel
         // SAFETY: the features are enabled.
         unsafe { B::interleave(rows, half, panel) };
     }
-    for row in w.chunks_exact(blocks) {
-        row.get(k + 1).inspect(|next| prefetch(next));
+}
+
+/// Asks for super-block `k` of the first 32 rows, which lie apart: no prefetcher of today foresees them.
+#[target_feature(enable = "avx2")]
+fn prefetch<B>(w: &[B], blocks: usize, k: usize) {
+    for row in w.chunks_exact(blocks).take(ROWS) {
+        let start = core::ptr::from_ref(&row[k]).cast::<i8>();
+        for line in (0..size_of::<B>()).step_by(64) {
+            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(line));
+        }
     }
 }
 
-/// Asks for a block that is read when the one before has been multiplied: rows lie apart, which no prefetcher of today
-/// foresees.
+/// Asks for super-block `k` of the columns that follow a whole group: of 35 blocks a column, what this gives is 5%.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn prefetch<B>(block: &B) {
-    let start = core::ptr::from_ref(block).cast::<i8>();
-    for line in (0..size_of::<B>()).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(line));
+fn prefetch_columns(x: &[ActBlock], blocks: usize, k: usize) {
+    for c in NR..2 * NR {
+        let start = x.as_ptr().wrapping_add(c * blocks + k).cast::<i8>();
+        for line in 0..size_of::<ActBlock>() / 64 {
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line));
+        }
+    }
+}
+
+/// Asks for the elements of the next panel's tile, which may begin anywhere in a line.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn prefetch_tile(out: *const f32, stride: usize, columns: usize) {
+    for c in 0..columns {
+        let start = out.wrapping_add(c * stride).cast::<i8>();
+        for at in [0, 64, 4 * ROWS - 4] {
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(at));
+        }
     }
 }

@@ -25,7 +25,7 @@ pub trait Interleave: Block {
     ///
     /// # Safety
     /// As for [`interleave`](Self::interleave).
-    unsafe fn sums(x: &ActBlock) -> Sums;
+    unsafe fn sums(x: &ActBlock, out: &mut Sums);
 }
 
 /// The 16 bytes at `AT` of each row: in register `i`, word `i` of every row.
@@ -142,8 +142,7 @@ fn low_4(x: __m512i) -> __m512i {
 /// The sums of 32 activations, two a word.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-fn pairs_of_32(x: &ActBlock) -> Sums {
-    let mut out = [0; 16];
+fn pairs_of_32(x: &ActBlock, out: &mut Sums) {
     // SAFETY: `bsums` are 32 bytes, and `out` has room for 16.
     unsafe {
         let sums = _mm256_loadu_si256(x.bsums.as_ptr().cast());
@@ -151,7 +150,6 @@ fn pairs_of_32(x: &ActBlock) -> Sums {
         // A sum of 32 fits 16 bits: `qdot::bounds`.
         _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_cvtepi32_epi16(sums));
     }
-    out
 }
 
 impl Interleave for BlockQ4K {
@@ -177,8 +175,8 @@ impl Interleave for BlockQ4K {
     }
     #[inline]
     #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sums(x: &ActBlock) -> Sums {
-        pairs_of_32(x)
+    unsafe fn sums(x: &ActBlock, out: &mut Sums) {
+        pairs_of_32(x, out);
     }
 }
 
@@ -211,8 +209,8 @@ impl Interleave for BlockQ5K {
     }
     #[inline]
     #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sums(x: &ActBlock) -> Sums {
-        pairs_of_32(x)
+    unsafe fn sums(x: &ActBlock, out: &mut Sums) {
+        pairs_of_32(x, out);
     }
 }
 
@@ -247,8 +245,8 @@ impl Interleave for BlockQ6K {
     }
     #[inline]
     #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sums(x: &ActBlock) -> Sums {
-        x.bsums.map(|sum| -32 * i32::from(sum))
+    unsafe fn sums(x: &ActBlock, out: &mut Sums) {
+        *out = x.bsums.map(|sum| -32 * i32::from(sum));
     }
 }
 
@@ -288,9 +286,10 @@ impl Interleave for BlockQ2K {
     }
     #[inline]
     #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sums(x: &ActBlock) -> Sums {
-        let two = |[a, b]: [i16; 2]| i32::from(a) & 0xffff | i32::from(b) << 16;
-        core::array::from_fn(|i| if i < 8 { two(x.bsums.as_chunks().0[i]) } else { 0 })
+    unsafe fn sums(x: &ActBlock, out: &mut Sums) {
+        for (out, [a, b]) in out.iter_mut().zip(x.bsums.as_chunks().0) {
+            *out = i32::from(*a) & 0xffff | i32::from(*b) << 16;
+        }
     }
 }
 
@@ -341,11 +340,9 @@ impl Interleave for BlockQ3K {
     }
     #[inline]
     #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sums(x: &ActBlock) -> Sums {
+    unsafe fn sums(x: &ActBlock, out: &mut Sums) {
         let sum: i32 = x.bsums.iter().map(|&sum| i32::from(sum)).sum();
-        let mut out = [0; 16];
         out[0] = -127 * sum;
-        out
     }
 }
 
