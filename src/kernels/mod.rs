@@ -128,9 +128,14 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => scalar.with_avx2().with_avx2_asm().with_avx512(),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni | Level::Avx512VnniAsm => {
+            Level::Avx512Vnni => {
                 scalar.with_avx2().with_avx2_asm().with_avx512().with_avx512_vnni()
             }
+            #[cfg(asm_x86_64)]
+            Level::Avx512VnniAsm => Kernels {
+                gemms: gemm::avx512vnni_asm::GEMMS,
+                ..scalar.with_avx2().with_avx2_asm().with_avx512().with_avx512_vnni()
+            },
             // An `Isa` of another architecture's level cannot be made.
             #[allow(unreachable_patterns)]
             _ => scalar,

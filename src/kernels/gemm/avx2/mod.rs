@@ -12,7 +12,7 @@ pub(super) mod unpack;
 
 use core::arch::x86_64::*;
 
-use super::{Columns, Gemm, Gemms, MC, MR, NR, Panel, Workspace};
+use super::{Columns, Gemm, Gemms, Layout, MC, MR, NR, Panel, Workspace};
 use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
@@ -24,6 +24,17 @@ pub const GEMMS: Gemms = Gemms {
     q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
 };
+
+/// How a [`Workspace`] is laid out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Space {
+    panels: [Panel; MC / MR],
+    columns: Columns,
+}
+
+// SAFETY: numbers all through.
+unsafe impl Layout for Space {}
 
 /// Adds a super-block of a panel and some columns to their elements of `out`, a column `stride` elements behind the one before.
 ///
@@ -61,6 +72,7 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
 ) {
     let w = B::slice(w);
     let rows = w.len().checked_div(blocks).unwrap_or(0);
+    let space: &mut Space = space.layout();
     out.fill(0.0);
     for (i, w) in w.chunks(MC * blocks).enumerate() {
         for k in 0..blocks {

@@ -1,0 +1,71 @@
+//! Micro-kernels in assembly, `asm/x86_64/gemm_32x6_avx512vnni.S`; the loops are those of the intrinsics.
+
+use super::avx512vnni::unpack::Interleave;
+use super::avx512vnni::{Micro, Micros, Panel, Sums, gemm};
+use super::{Gemm, Gemms, NR};
+use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::kernels::sibling::sibling;
+
+/// The micro-kernels of a kind, for one column and more.
+macro_rules! micros {
+    ($($kind:ident: $($name:ident)*;)*) => {
+        $(
+            crate::kernels::assembly::symbols! {
+                extern "sysv64";
+                $(
+                    /// # Safety
+                    /// As for [`Micro`].
+                    fn $name(
+                        w: *const Panel,
+                        x: *const ActBlock,
+                        step: usize,
+                        sums: *const Sums,
+                        out: *mut f32,
+                        stride: usize,
+                    );
+                )*
+            }
+            const $kind: [Micro; NR] = [$($name),*];
+        )*
+    };
+}
+
+micros! {
+    FLAT_MINS_16:
+        quintile_gemm_flat_mins_16_32x1_avx512vnni quintile_gemm_flat_mins_16_32x2_avx512vnni
+        quintile_gemm_flat_mins_16_32x3_avx512vnni quintile_gemm_flat_mins_16_32x4_avx512vnni
+        quintile_gemm_flat_mins_16_32x5_avx512vnni quintile_gemm_flat_mins_16_32x6_avx512vnni;
+    FLAT_OFFSET:
+        quintile_gemm_flat_offset_32x1_avx512vnni quintile_gemm_flat_offset_32x2_avx512vnni
+        quintile_gemm_flat_offset_32x3_avx512vnni quintile_gemm_flat_offset_32x4_avx512vnni
+        quintile_gemm_flat_offset_32x5_avx512vnni quintile_gemm_flat_offset_32x6_avx512vnni;
+    MINS_32:
+        quintile_gemm_mins_32_32x1_avx512vnni quintile_gemm_mins_32_32x2_avx512vnni
+        quintile_gemm_mins_32_32x3_avx512vnni quintile_gemm_mins_32_32x4_avx512vnni
+        quintile_gemm_mins_32_32x5_avx512vnni quintile_gemm_mins_32_32x6_avx512vnni;
+    OFFSET_16:
+        quintile_gemm_offset_16_32x1_avx512vnni quintile_gemm_offset_16_32x2_avx512vnni
+        quintile_gemm_offset_16_32x3_avx512vnni quintile_gemm_offset_16_32x4_avx512vnni
+        quintile_gemm_offset_16_32x5_avx512vnni quintile_gemm_offset_16_32x6_avx512vnni;
+}
+
+/// Assembled.
+struct Assembled;
+
+impl<B: Interleave> Micros<B> for Assembled {
+    const MICROS: [Micro; NR] = match (B::SHARED, B::PAIRS, B::HAS_OFFSET) {
+        (32, 4, false) => MINS_32,
+        (16, 0, true) => OFFSET_16,
+        (256, 8, false) => FLAT_MINS_16,
+        (256, 0, true) => FLAT_OFFSET,
+        _ => panic!("no micro-kernel of this kind"),
+    };
+}
+
+pub const GEMMS: Gemms = Gemms {
+    q2_k: Some(sibling!(gemm::<BlockQ2K, Assembled> as Gemm)),
+    q3_k: Some(sibling!(gemm::<BlockQ3K, Assembled> as Gemm)),
+    q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),
+    q5_k: Some(sibling!(gemm::<BlockQ5K, Assembled> as Gemm)),
+    q6_k: Some(sibling!(gemm::<BlockQ6K, Assembled> as Gemm)),
+};
