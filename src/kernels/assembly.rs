@@ -29,6 +29,7 @@ macro_rules! files {
             include_str!("../../asm/x86_64/q5_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q6_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/gemm_8x6_avx2.S"),
+            include_str!("../../asm/x86_64/gemm_16x4_avx2.S"),
         )
     };
 }
