@@ -261,7 +261,12 @@ impl Kernels {
 
     #[cfg(target_arch = "x86_64")]
     const fn with_avx512_vnni(self) -> Kernels {
-        Kernels { row_dots: qdot::avx512vnni::ROW_DOTS, gemvs: gemv::avx512vnni::GEMVS, ..self }
+        Kernels {
+            row_dots: qdot::avx512vnni::ROW_DOTS,
+            gemms: gemm::avx512vnni::GEMMS,
+            gemvs: gemv::avx512vnni::GEMVS,
+            ..self
+        }
     }
 
     /// The ISA that the kernels were chosen for.

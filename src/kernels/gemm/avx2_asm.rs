@@ -1,9 +1,13 @@
-//! Micro-kernels in assembly, `asm/x86_64/gemm_8x6_avx2.S`; the loops are those of AVX2.
+//! Micro-kernels in assembly, `asm/x86_64/gemm_8x6_avx2.S` and `gemm_16x4_avx2.S`; the loops are those of AVX2.
 
+use super::avx2::blocks_of_32;
 use super::avx2::unpack::Interleave;
 use super::avx2::{Micro, Micros, gemm};
 use super::{Columns, Gemm, Gemms, NR, Panel};
-use crate::formats::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::formats::{
+    ActBlock, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K,
+    BlockQ6K, BlockQ8_0,
+};
 use crate::kernels::sibling::sibling;
 
 /// The micro-kernels of a kind, for one column and more.
@@ -52,7 +56,57 @@ impl<B: Interleave> Micros<B> for Assembled {
     };
 }
 
+/// The micro-kernels of formats with blocks of 32, for one column and four.
+macro_rules! tiles {
+    ($($block:ident: $one:ident $four:ident;)*) => {
+        crate::kernels::assembly::symbols! {
+            extern "sysv64";
+            $(
+                /// # Safety
+                /// As for [`blocks_of_32::Micro`].
+                fn $one(
+                    w: *const [u8; 32],
+                    second: usize,
+                    x: *const ActBlock,
+                    stride: usize,
+                    tile: *mut blocks_of_32::Tile,
+                    blocks: usize,
+                );
+                /// # Safety
+                /// As for [`blocks_of_32::Micro`].
+                fn $four(
+                    w: *const [u8; 32],
+                    second: usize,
+                    x: *const ActBlock,
+                    stride: usize,
+                    tile: *mut blocks_of_32::Tile,
+                    blocks: usize,
+                );
+            )*
+        }
+        $(
+            impl blocks_of_32::Micros<$block> for Assembled {
+                const ONE: blocks_of_32::Micro = $one;
+                const FOUR: blocks_of_32::Micro = $four;
+            }
+        )*
+    };
+}
+
+tiles! {
+    BlockQ4_0: quintile_gemm_q4_0_16x1_avx2 quintile_gemm_q4_0_16x4_avx2;
+    BlockQ4_1: quintile_gemm_q4_1_16x1_avx2 quintile_gemm_q4_1_16x4_avx2;
+    BlockQ5_0: quintile_gemm_q5_0_16x1_avx2 quintile_gemm_q5_0_16x4_avx2;
+    BlockQ5_1: quintile_gemm_q5_1_16x1_avx2 quintile_gemm_q5_1_16x4_avx2;
+    BlockQ8_0: quintile_gemm_q8_0_16x1_avx2 quintile_gemm_q8_0_16x4_avx2;
+}
+
 pub const GEMMS: Gemms = Gemms {
+    q4_0: Some(sibling!(blocks_of_32::gemm::<BlockQ4_0, Assembled> as Gemm)),
+    q4_1: Some(sibling!(blocks_of_32::gemm::<BlockQ4_1, Assembled> as Gemm)),
+    q5_0: Some(sibling!(blocks_of_32::gemm::<BlockQ5_0, Assembled> as Gemm)),
+    q5_1: Some(sibling!(blocks_of_32::gemm::<BlockQ5_1, Assembled> as Gemm)),
+    q8_0: Some(sibling!(blocks_of_32::gemm::<BlockQ8_0, Assembled> as Gemm)),
     q2_k: Some(sibling!(gemm::<BlockQ2K, Assembled> as Gemm)),
     q3_k: Some(sibling!(gemm::<BlockQ3K, Assembled> as Gemm)),
     q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),

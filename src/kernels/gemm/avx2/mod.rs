@@ -7,6 +7,7 @@
 //! values 44 cycles for 2048 products on two multipliers, 46.5 a cycle. Two sums of 6 bits only fit 16: one `vpmaddwd` and
 //! one `vpaddd` more.
 
+pub(super) mod blocks_of_32;
 mod micro;
 pub(super) mod unpack;
 
@@ -17,13 +18,14 @@ use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K}
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
 
-pub const GEMMS: Gemms = Gemms {
+pub const GEMMS: Gemms = blocks_of_32::gemms(Gemms {
     q2_k: Some(sibling!(gemm::<BlockQ2K, Intrinsics> as Gemm)),
     q3_k: Some(sibling!(gemm::<BlockQ3K, Intrinsics> as Gemm)),
     q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
-};
+    ..Gemms::NONE
+});
 
 /// How a [`Workspace`] is laid out.
 #[derive(Clone, Copy)]

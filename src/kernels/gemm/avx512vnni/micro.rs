@@ -55,9 +55,7 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
         let mins = mins.each_ref().map(|mins| words(mins));
         for (msum, sums) in msum.iter_mut().zip(sums) {
             let two = _mm512_set1_epi32(sums[g]);
-            *msum = core::array::from_fn(|half| {
-                _mm512_dpwssd_epi32(msum[half], mins[half], two)
-            });
+            *msum = core::array::from_fn(|half| _mm512_dpwssd_epi32(msum[half], mins[half], two));
         }
     }
     for (c, x) in x.iter().enumerate() {
