@@ -56,6 +56,7 @@ type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 #[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
 #[bench::q5_1_avx2(Level::Avx2, Format::Q5_1)]
 #[bench::q4_k_scalar(Level::Scalar, Format::Q4K)]
+#[bench::q4_k_generic(Level::Generic, Format::Q4K)]
 #[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
 #[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
 #[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
@@ -67,6 +68,7 @@ type Row = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 #[bench::q4_1_avx2(Level::Avx2, Format::Q4_1)]
 #[bench::q5_0_avx2(Level::Avx2, Format::Q5_0)]
 #[bench::q6_k_scalar(Level::Scalar, Format::Q6K)]
+#[bench::q6_k_generic(Level::Generic, Format::Q6K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
 #[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]
 fn qdot((kernels, format, row, x): Row) -> f32 {

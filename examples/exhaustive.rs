@@ -1,8 +1,8 @@
 //! The errors of `exp`, `silu` and `gelu` over all 2^32 inputs, against f64; that rounding to f16 and bf16 has the
 //! bits of the crate `half` for all of them, of `Format::quantize` therefore; and that every level of this CPU returns the
-//! same bits. Takes some minutes; with `narrow`, that part alone, in seconds:
+//! same bits. Takes some minutes; with a name, that part alone:
 //!
-//!     cargo run --release --example exhaustive [narrow]
+//!     cargo run --release --example exhaustive [narrow|exp|silu|gelu]
 //!
 //! An error is given in units of the last place (ulp) of the true value, rounded to f32's grid; where that is
 //! subnormal, in units of the smallest number.
@@ -131,14 +131,15 @@ fn narrow() {
 }
 
 fn main() {
-    narrow();
-    if std::env::args().nth(1).is_some_and(|part| part == "narrow") {
-        return;
+    let part = std::env::args().nth(1);
+    let wanted = |name| part.as_ref().is_none_or(|part| part == name);
+    if wanted("narrow") {
+        narrow();
     }
     let best = Isa::detect();
     println!("kernels: {}", best.level());
     let kernels = Kernels::new(best);
-    for Operation { name, kernel, formula } in OPERATIONS {
+    for Operation { name, kernel, formula } in OPERATIONS.into_iter().filter(|o| wanted(o.name)) {
         let worst = all_inputs(|first| {
             let x = inputs(first);
             let mut y = x.clone();

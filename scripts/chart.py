@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws docs/kernels.svg from the last `cargo bench --bench kernels`: time of each kernel at each ISA level.
 
-    cargo bench --bench kernels && scripts/chart.py
+    cargo bench --bench kernels -- '/(scalar|generic|avx2|avx2-asm)/(L1|per 256)$' && scripts/chart.py
 """
 
 import json
@@ -19,8 +19,8 @@ OPERATIONS = {
 }
 LEVELS = {"scalar": "#9aa5b1", "generic": "#7fb3d5", "avx2": "#1f618d", "avx2-asm": "#117a65"}
 # Generic pulp kernels exist for these; elsewhere the level runs the definition.
-GENERIC = {"dot_f32", "qdot_q5_k"}
-ASSEMBLY = {"dot_f32", "qdot_q4_k", "qdot_q5_k"}
+GENERIC = {"dot_f32", "qdot_q4_k", "qdot_q5_k", "qdot_q6_k"}
+ASSEMBLY = {"dot_f32", "qdot_q4_k", "qdot_q5_k", "qdot_q6_k"}
 VALUES = 4096
 WIDTH, LEFT, BAR, GAP = 760, 130, 14, 14
 

@@ -37,10 +37,11 @@ fn main() {
     if measure {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let name = info.lines().find_map(|line| line.strip_prefix("model name"));
-        println!("CPU{}; 4096 values in L1", name.unwrap_or(": not named by /proc/cpuinfo"));
+        println!("CPU{}; rows in L1", name.unwrap_or(": not named by /proc/cpuinfo"));
     }
     timing::dot_f32(measure);
-    timing::q5_k(measure);
+    timing::q5_k(4096, measure);
+    timing::q5_k(16384, measure);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -57,15 +57,17 @@ pub fn dot_f32(measure: bool) {
     free!(4 6 8 10 12 14);
     let want = Kernels::new(Isa::SCALAR).dot_f32(a, b);
     let magnitudes = a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum();
-    report("f32 dot", &variants, want, magnitudes, measure);
+    report(&format!("f32 dot, {VALUES} values"), &variants, want, magnitudes, measure);
 }
 
-pub fn q5_k(measure: bool) {
-    let (weights, activations) = (floats(VALUES, 17), floats(VALUES, 600));
+/// Of rows of `values`: what a call costs by itself, lengths checked and a format looked up, is a part of our time alone, the
+/// smaller the longer they are.
+pub fn q5_k(values: usize, measure: bool) {
+    let (weights, activations) = (floats(values, 17), floats(values, 600));
     let scalar = Kernels::new(Isa::SCALAR);
-    let mut bytes = vec![0; VALUES / 256 * q5_k::Block::BYTES];
+    let mut bytes = vec![0; values / 256 * q5_k::Block::BYTES];
     scalar.quantize_weights(Format::Q5K, &weights, &mut bytes);
-    let mut x = vec![ActBlock::ZERO; VALUES / 256];
+    let mut x = vec![ActBlock::ZERO; values / 256];
     scalar.quantize(ActScale::Per256, &activations, &mut x);
     let (bytes, x) = (&bytes[..], &x[..]);
     let row = q5_k::Block::row(bytes);
@@ -101,7 +103,7 @@ pub fn q5_k(measure: bool) {
     }
     let want = scalar.qdot(Format::Q5K, bytes, x);
     let magnitudes = weights.iter().zip(&activations).map(|(a, b)| (a * b).abs()).sum();
-    report("Q5_K row dot", &variants, want, magnitudes, measure);
+    report(&format!("Q5_K row dot, {values} values"), &variants, want, magnitudes, measure);
 }
 
 /// Checks all variants against the definition's result, and times them in turns.

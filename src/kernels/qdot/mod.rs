@@ -249,8 +249,8 @@ mod bounds {
         assert!(256 * X as i64 * 63 <= i32::MAX as i64);
         // Q6_K with its quants times four, as the assembly with `sdot` and `smmla` has them.
         assert!(4 * 256 * 32 * X as i64 * 128 <= i32::MAX as i64);
-        // A lane of four of the pulp sibling, in f32: 64 values of 5 bits with 6-bit scales.
-        assert!(64 * 31 * X * 63 < 1 << 24);
+        // Four products of 6-bit weights in 16 bits, as the pulp sibling adds them.
+        assert!(2 * pair(6) <= i16::MAX as i32);
         // A sum of 32 activation quants fits i16, as does one of 16.
         assert!(32 * X <= i16::MAX as i32);
     };

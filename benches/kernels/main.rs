@@ -1,11 +1,14 @@
 //! Every kernel at every ISA level, by size: `cargo bench --bench kernels -- q5_k` filters by name.
 //!
 //! Rows of 4096 values stay in the first-level cache; 64 Ki and 640 Ki values of weights reach the second
-//! and third. The throughput shown is of the bytes that are read.
+//! and third, 64 Mi the memory. The throughput shown is of the bytes that are read, and the cycles of the core for 32
+//! values; the CPU is named first.
+
+mod clock;
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Throughput, criterion_group, criterion_main};
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::Isa;
@@ -13,7 +16,15 @@ use quintile::kernels::Kernels;
 use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
 
-const SIZES: [(&str, usize); 3] = [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10)];
+type Criterion = criterion::Criterion<clock::Clock>;
+
+const SIZES: [(&str, usize); 4] =
+    [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10), ("DRAM", 64 << 20)];
+
+/// So many values in so many bytes.
+fn throughput(values: usize, bytes: usize) -> Throughput {
+    Throughput::ElementsAndBytes { elements: values as u64, bytes: bytes as u64 }
+}
 
 /// Small numbers of both signs, never subnormal: denormal operands would be timed otherwise.
 fn floats(n: usize) -> Vec<f32> {
@@ -30,7 +41,7 @@ fn dot_f32(c: &mut Criterion) {
     let mut group = c.benchmark_group("dot_f32");
     for (name, n) in SIZES {
         let (a, b) = (floats(n), floats(n));
-        group.throughput(Throughput::Bytes(8 * n as u64));
+        group.throughput(throughput(n, 8 * n));
         for isa in Isa::available() {
             let kernels = Kernels::new(isa);
             group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
@@ -47,7 +58,7 @@ fn dot_halves(c: &mut Criterion) {
     let f16s: Vec<f16> = b.iter().map(|&x| f16::from_f32(x)).collect();
     let bf16s: Vec<bf16> = b.iter().map(|&x| bf16::from_f32(x)).collect();
     let mut group = c.benchmark_group("dot_halves");
-    group.throughput(Throughput::Bytes(6 * N as u64));
+    group.throughput(throughput(N, 6 * N));
     for isa in Isa::available() {
         let kernels = Kernels::new(isa);
         group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
@@ -65,7 +76,7 @@ fn dequantize(c: &mut Criterion) {
     const N: usize = 4096;
     let mut out = vec![0.0; N];
     let mut group = c.benchmark_group("dequantize");
-    group.throughput(Throughput::Bytes(4 * N as u64));
+    group.throughput(throughput(N, 4 * N));
     group.bench_function("fill", |bench| bench.iter(|| black_box(&mut out).fill(black_box(1.0))));
     for format in Format::ALL {
         let row = weights(format, N);
@@ -85,7 +96,7 @@ fn qdot_exact(c: &mut Criterion) {
     let mut group = c.benchmark_group("qdot_exact");
     for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
         let row = weights(format, N);
-        group.throughput(Throughput::Bytes(row.len() as u64));
+        group.throughput(throughput(N, row.len()));
         for isa in [Isa::SCALAR, Isa::detect()] {
             let kernels = Kernels::new(isa);
             let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
@@ -109,7 +120,7 @@ fn qdot(c: &mut Criterion) {
             let row_bytes = format.row_bytes(ROW).expect("whole blocks");
             for isa in Isa::available() {
                 let kernels = Kernels::new(isa);
-                group.throughput(Throughput::Bytes(w.len() as u64));
+                group.throughput(throughput(values, w.len()));
                 group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
                     bench.iter(|| {
                         black_box(&w)
@@ -139,7 +150,7 @@ fn quantize(c: &mut Criterion) {
     let x = floats(N);
     let mut out = vec![ActBlock::ZERO; N / 256];
     let mut group = c.benchmark_group("quantize");
-    group.throughput(Throughput::Bytes(4 * N as u64));
+    group.throughput(throughput(N, 4 * N));
     for isa in Isa::available() {
         let kernels = Kernels::new(isa);
         for (name, scale) in [("per 32", ActScale::Per32), ("per 256", ActScale::Per256)] {
@@ -172,7 +183,7 @@ fn narrow(c: &mut Criterion) {
     let x = floats(N);
     let (mut halves, mut brains) = (vec![f16::ZERO; N], vec![bf16::ZERO; N]);
     let mut group = c.benchmark_group("narrow");
-    group.throughput(Throughput::Bytes(4 * N as u64));
+    group.throughput(throughput(N, 4 * N));
     for isa in Isa::available() {
         let kernels = Kernels::new(isa);
         group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
@@ -266,7 +277,8 @@ fn attention(c: &mut Criterion) {
 }
 
 fn configured() -> Criterion {
-    Criterion::default()
+    criterion::Criterion::default()
+        .with_measurement(clock::Clock::find())
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(500))

@@ -1,0 +1,118 @@
+//! The f32 dot of rows far larger than every cache, beside loops that only read them: `cargo bench --bench dram`.
+//!
+//! 64 Mi values each, in large pages where they can be had, one thread. All take turns, since the bandwidth of a shared
+//! memory changes from second to second; printed are the best and the median of the rounds, and the ratio of the latter to
+//! that of the loop that reads fastest. `two streams` reads both rows side by side, as the dot does.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use memmap2::MmapMut;
+use quintile::isa::{Isa, Level};
+use quintile::kernels::Kernels;
+
+const ROUNDS: usize = 31;
+
+struct Variant<'a> {
+    name: String,
+    reads_only: bool,
+    run: Box<dyn Fn() + 'a>,
+}
+
+fn main() {
+    let measure = std::env::args().any(|arg| arg == "--bench");
+    let values: usize = if measure { 64 << 20 } else { 64 << 10 };
+    let mut memory = MmapMut::map_anon(8 * values).expect("memory for two rows");
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    for (i, value) in memory.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *value = ((i * 7919 % 1009) as f32 / 504.5 - 1.0).to_le_bytes();
+    }
+    // SAFETY: any four bytes are an f32; a mapping begins at a page.
+    let (_, floats, _) = unsafe { memory.align_to::<f32>() };
+    let (a, b) = floats.split_at(values);
+
+    let mut variants = Vec::new();
+    for isa in Isa::available().filter(|isa| isa.level() != Level::Scalar) {
+        let kernels = Kernels::new(isa);
+        let run = move || {
+            black_box(kernels.dot_f32(black_box(a), black_box(b)));
+        };
+        let name = format!("dot_f32, {}", isa.level());
+        variants.push(Variant { name, reads_only: false, run: Box::new(run) });
+    }
+    for (name, read) in READS {
+        let bytes = &memory[..];
+        let run = move || {
+            black_box(read(black_box(bytes)));
+        };
+        variants.push(Variant { name: name.into(), reads_only: true, run: Box::new(run) });
+    }
+    if !measure {
+        variants.iter().for_each(|variant| (variant.run)());
+        return;
+    }
+    report(&variants, memory.len());
+}
+
+fn report(variants: &[Variant], bytes: usize) {
+    let mut rates = vec![Vec::with_capacity(ROUNDS); variants.len()];
+    for round in 0..ROUNDS {
+        for turn in 0..variants.len() {
+            let v = (round + turn) % variants.len();
+            let start = Instant::now();
+            (variants[v].run)();
+            rates[v].push(bytes as f64 / start.elapsed().as_nanos() as f64);
+        }
+    }
+    rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
+    let median = |v: usize| rates[v][ROUNDS / 2];
+    let reads = (0..variants.len()).filter(|&v| variants[v].reads_only).map(median);
+    let fastest = reads.fold(0.0, f64::max);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+    println!("CPU{}", name.unwrap_or(": not named by /proc/cpuinfo"));
+    println!("{:<28}{:>12}{:>14}{:>22}", "", "best, GB/s", "median, GB/s", "to the fastest read");
+    for (v, variant) in variants.iter().enumerate() {
+        let (best, median) = (rates[v][ROUNDS - 1], median(v));
+        println!("{:<28}{best:>12.1}{median:>14.1}{:>22.3}", variant.name, median / fastest);
+    }
+}
+
+const READS: [(&str, fn(&[u8]) -> u64); 6] = [
+    ("read, one stream", read::<1, 0>),
+    ("read, two streams", read::<2, 0>),
+    ("read, four streams", read::<4, 0>),
+    ("read, one, 2 KiB ahead", read::<1, 2048>),
+    ("read, two, 2 KiB ahead", read::<2, 2048>),
+    ("read, two, 4 KiB ahead", read::<2, 4096>),
+];
+
+/// Reads `N` parts of a slice side by side, and asks for lines `AHEAD` bytes before they are read, if that is not 0.
+fn read<const N: usize, const AHEAD: usize>(bytes: &[u8]) -> u64 {
+    let (mut words, part) = ([0; 32], bytes.len() / N);
+    for at in (0..part).step_by(256) {
+        for stream in 0..N {
+            let piece = &bytes[stream * part + at..][..256];
+            if AHEAD > 0 {
+                (0..256).step_by(64).for_each(|line| prefetch(&piece[line], AHEAD));
+            }
+            for (word, bytes) in words.iter_mut().zip(piece.as_chunks::<8>().0) {
+                *word |= u64::from_ne_bytes(*bytes);
+            }
+        }
+    }
+    words.into_iter().fold(0, |all, word| all | word)
+}
+
+/// Asks for the line `ahead` of a byte: a hint, of any address.
+fn prefetch(byte: &u8, ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is the architecture's baseline; a prefetch reads nothing that a program could see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *byte).wrapping_add(ahead).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (byte, ahead);
+}
