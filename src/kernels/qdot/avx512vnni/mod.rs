@@ -20,20 +20,26 @@ pub const ROW_DOTS: RowDots = RowDots {
 /// The sixteen sums of four products each of weights (unsigned) and activations `64 t` to `64 t + 63`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn fours(weights: __m512i, x: &ActBlock, t: usize) -> __m512i {
+fn products(weights: __m512i, x: &ActBlock, t: usize) -> __m512i {
     // SAFETY: `t < 4`, so the 64 bytes lie in `qs`; `ActBlock` is aligned to 64.
     let x = unsafe { _mm512_load_si512(x.qs[64 * t..64 * (t + 1)].as_ptr().cast()) };
     _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, x)
 }
 
-/// The sums of two blocks of activations, sixteen each.
+/// The last line of a block of activations: its sixteen sums, and its scales.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn bsums(first: &ActBlock, second: &ActBlock) -> __m512i {
-    // SAFETY: `bsums` are 32 bytes, at offset 256 of a block aligned to 64.
-    let [first, second] =
-        [first, second].map(|x| unsafe { _mm256_load_si256(x.bsums.as_ptr().cast()) });
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+fn tail(x: &ActBlock) -> __m512i {
+    const { assert!(size_of::<ActBlock>() == 320 && core::mem::offset_of!(ActBlock, bsums) == 256) };
+    // SAFETY: the block ends 64 bytes behind the offset of `bsums`, and is aligned to 64.
+    unsafe { _mm512_load_si512(core::ptr::from_ref(x).cast::<u8>().add(256).cast()) }
+}
+
+/// The sums of two blocks of activations, given their last lines.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn bsums(first: __m512i, second: __m512i) -> __m512i {
+    _mm512_shuffle_i64x2::<0b01_00_01_00>(first, second)
 }
 
 /// 32 bytes, twice.
