@@ -1,20 +1,25 @@
 //! AVX-512 with VNNI: 64 weights a register, in the order of the activations, times these by `vpdpbusd`.
 
+mod blocks_of_32;
 mod super_blocks;
 
 use core::arch::x86_64::*;
 
-use super::{RowDots, avx2};
+use super::RowDots;
 use crate::formats::ActBlock;
 
 pub const ROW_DOTS: RowDots = RowDots {
+    q4_0: blocks_of_32::Q4_0,
+    q4_1: blocks_of_32::Q4_1,
+    q5_0: blocks_of_32::Q5_0,
+    q5_1: blocks_of_32::Q5_1,
+    q8_0: blocks_of_32::Q8_0,
     q2_k: super_blocks::Q2_K,
     q3_k: super_blocks::Q3_K,
     q4_k: super_blocks::Q4_K,
     q5_k: super_blocks::Q5_K,
     q6_k: super_blocks::Q6_K,
     q8_k: super_blocks::Q8_K,
-    ..avx2::ROW_DOTS
 };
 
 /// The sixteen sums of four products each of weights (unsigned) and activations `64 t` to `64 t + 63`.
@@ -48,6 +53,15 @@ fn bsums(first: __m512i, second: __m512i) -> __m512i {
 fn twice(bytes: &[u8; 32]) -> __m512i {
     // SAFETY: the array holds 32 bytes; the load takes any address.
     _mm512_broadcast_i64x4(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+}
+
+/// Two times 32 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(low: &[i8; 32], high: &[i8; 32]) -> __m512i {
+    // SAFETY: the arrays hold 32 bytes; the loads take any address.
+    let [low, high] = [low, high].map(|v| unsafe { _mm256_loadu_si256(v.as_ptr().cast()) });
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 
 /// `low` in the lower eight lanes, `high` in the upper eight.
