@@ -255,6 +255,22 @@ impl Kernels {
             dot_f32: sibling!(dot::avx512::dot_f32),
             dot_f16: sibling!(dot::avx512::dot_f16),
             dot_bf16: sibling!(dot::avx512::dot_bf16),
+            chains: chain::avx512::CHAINS,
+            narrow_f16: sibling!(narrow::avx512::narrow_f16),
+            narrow_bf16: sibling!(narrow::avx512::narrow_bf16),
+            quantize_32: sibling!(quantize::avx512::quantize_32),
+            quantize_256: sibling!(quantize::avx512::quantize_256),
+            scale_by: sibling!(elementwise::avx512::scale_by),
+            silu_mul: sibling!(elementwise::avx512::silu_mul),
+            gelu_mul: sibling!(elementwise::avx512::gelu_mul),
+            rope_neighbours: sibling!(elementwise::avx512::rope_neighbours),
+            rope_halves: sibling!(elementwise::avx512::rope_halves),
+            exp_sum: sibling!(elementwise::avx512::exp_sum),
+            exp: sibling!(elementwise::avx512::exp_all),
+            add: sibling!(elementwise::avx512::add),
+            attend_f32: sibling!(attention::avx512::attend_f32),
+            attend_f16: sibling!(attention::avx512::attend_f16),
+            merge_chunks: sibling!(attention::avx512::merge_chunks),
             ..self
         }
     }

@@ -62,7 +62,9 @@ pub fn attend<A: Arith, E: Widen>(
         let correction = exp::<A>(state.max - max);
         state.sum = A::fma(state.sum, correction, fold(&mut e.clone()));
         state.max = max;
-        out.iter_mut().for_each(|o| *o *= correction);
+        for o in &mut *out {
+            *o *= correction;
+        }
         accumulate::<A, E>(&e[start - tile..end - tile], &cache.values[start * q.len()..], out);
         start = end;
     }

@@ -41,7 +41,7 @@ pub fn dot_bf16(a: &[bf16], b: &[f32]) -> f32 {
 }
 
 /// A number of which sixteen are loaded as f32.
-trait Load: Copy {
+pub(in crate::kernels) trait Load: Copy {
     /// Whether loads are best of whole lines.
     const BY_LINES: bool;
 

@@ -82,12 +82,17 @@ fn power_of_two(n: i32) -> f32 {
 
 #[inline(always)]
 pub fn exp_all_body<A: Arith>(x: &mut [f32]) {
-    x.iter_mut().for_each(|x| *x = exp::<A>(*x));
+    // Not `for_each`, whose body is compiled for a sibling's features only where it is inlined.
+    for x in x {
+        *x = exp::<A>(*x);
+    }
 }
 
 #[inline(always)]
 pub fn add_body(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, &y)| *x += y);
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
 }
 
 #[inline(always)]

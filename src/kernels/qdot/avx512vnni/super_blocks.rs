@@ -1,23 +1,26 @@
 //! Formats with super-blocks of 256, four of them at a time.
 //!
-//! A super-block is four registers of weights. Their sums of four products fit 16 bits (`4 · 63 · 127 < 2¹⁵`), so two registers
-//! are packed into one, and one `vpmaddwd` or `vpdpwssd` multiplies 32 of them by the scales of their sub-blocks. What is
-//! small is done for four super-blocks in one register: scales are unpacked and the lanes folded, 5.5 operations a
-//! super-block, until the sums of four stand beside their scales. From there, through memory, one chain of scalar
-//! FMAs takes them in order: latency 4, so a super-block with minimums takes 8 cycles at least.
+//! A super-block is four registers of weights. Their sums of four products fit 16 bits (`4 · 63 · 127 < 2¹⁵`), so a register of
+//! one super-block is packed together with that of the next, and one `vpmaddwd` or `vpdpwssd` multiplies all 32 by the
+//! scales of their sub-blocks; four of them leave the sums of both in one register. What is small is done for
+//! four super-blocks in one register: scales are unpacked and lanes folded, 3.75 operations a super-block, until the
+//! sums of four stand beside their scales. From there, through memory, one chain of scalar FMAs takes them in
+//! order: latency 4, so a super-block with minimums takes 8 cycles at least.
 
 use core::arch::x86_64::*;
 
 use super::super::RowDot;
-use super::{bsums, by_half, fours, select, twice};
+use super::{bsums, by_half, products, select, tail, twice};
 use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
-use crate::kernels::sibling::sibling;
+use crate::kernels::gemv::{AHEAD, Gemv, fetch};
+use crate::kernels::sibling::{Sibling, sibling};
 
 /// Super-blocks of a group.
-pub(in crate::kernels) const GROUP: usize = 4;
+const GROUP: usize = 4;
 
 /// What multiplies the sums of sixteen activations.
-pub(in crate::kernels) enum Beside {
+#[derive(Clone, Copy)]
+enum Beside {
     /// Minimums: their sum is taken off, by a scale of its own.
     Minimums,
     /// Scales: stored quants are `2^log2` above the weights, and their sum so much too large.
@@ -26,36 +29,54 @@ pub(in crate::kernels) enum Beside {
 use Beside::{Minimums, Offset};
 
 /// What a group's super-blocks hold beside their quants.
-pub(in crate::kernels) struct Heads {
-    /// The scales of each super-block, as [`scaled`] takes them.
-    pub(in crate::kernels) scales: [[__m512i; 2]; GROUP],
-    /// What multiplies the sums of sixteen activations: of super-blocks 0 and 2, and of 1 and 3.
-    pub(in crate::kernels) beside: [__m512i; 2],
+struct Heads {
+    /// The scales of sub-blocks as i16, of super-blocks 0 and 1, and of 2 and 3: see [`Place`].
+    scales: [__m512i; 2],
+    /// What multiplies the sums of sixteen activations: of super-blocks 0 and 1, and of 2 and 3.
+    beside: [__m512i; 2],
     /// The four scales of scales; the four of minimums, or anything.
-    pub(in crate::kernels) d: __m256,
+    d: __m256,
+}
+
+/// Where one of [`Heads::scales`] has that of sub-block `j` of 16 of its first or second super-block.
+type Place = fn(second: usize, j: usize) -> usize;
+const EIGHT: Place = |second, j| 8 * second + j / 2;
+const SIXTEEN: Place = |second, j| 16 * second + j;
+
+/// The siblings of a format.
+pub struct Rows {
+    pub dot: RowDot,
+    pub gemv: Sibling<Gemv>,
 }
 
 /// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
 macro_rules! rows {
-    ($block:ty, $heads:ident, $weights:ident, $scaled:ident, $beside:expr) => {{
+    ($block:ty, $heads:ident, $weights:ident, $scaled:ident, $place:expr, $beside:expr) => {{
         /// The first `N` super-blocks of a group, behind which others may stand in for absent ones.
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn group<const N: usize>(w: [&$block; GROUP], x: [&ActBlock; GROUP]) -> Sums {
             let heads = $heads(w);
-            let mut isum = [_mm512_setzero_si512(); GROUP];
-            for k in 0..N {
-                isum[k] = $scaled($weights(w[k]), x[k], heads.scales[k]);
-            }
+            let [a, b, c, d] = x.map(|x| tail(x));
+            let (first, last) = (
+                pair::<N, 0>([w[0], w[1]], [x[0], x[1]], heads.scales[0]),
+                pair::<N, 2>([w[2], w[3]], [x[2], x[3]], heads.scales[1]),
+            );
             let beside = [
-                _mm512_madd_epi16(heads.beside[0], bsums(x[0], x[2])),
-                _mm512_madd_epi16(heads.beside[1], bsums(x[1], x[3])),
+                _mm512_madd_epi16(heads.beside[0], bsums(a, b)),
+                _mm512_madd_epi16(heads.beside[1], bsums(c, d)),
             ];
-            let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
-            Sums {
-                sums: finish(folded(isum, beside), $beside),
-                d: _mm256_mul_ps(heads.d, _mm256_set_m128(dx, dx)),
-            }
+            let dx = _mm512_castps512_ps256(scales_of_activations([a, b, c, d]));
+            Sums { sums: finish(folded([first, last], beside), $beside), d: _mm256_mul_ps(heads.d, dx) }
+        }
+        /// Those of super-blocks `FIRST` and `FIRST + 1` that are among the first `N`.
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        fn pair<const N: usize, const FIRST: usize>(w: [&$block; 2], x: [&ActBlock; 2], scales: __m512i) -> __m512i {
+            let none = [_mm512_setzero_si512(); 4];
+            let a = if FIRST < N { fours($weights(w[0]), x[0]) } else { none };
+            let b = if FIRST + 1 < N { fours($weights(w[1]), x[1]) } else { none };
+            if FIRST < N { $scaled(a, b, spread(scales, |i, t| $place(i % 8 / 4, 4 * t + i / 8))) } else { none[0] }
         }
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
@@ -90,19 +111,27 @@ macro_rules! rows {
             for (first, w) in (0..).step_by(GROUP).zip(blocks.chunks(GROUP)) {
                 let heads = $heads(core::array::from_fn(|k| &w[k.min(w.len() - 1)]));
                 let (d, dmin) = split(heads.d);
+                let scales: [[[__m512i; 4]; 2]; 2] = heads.scales.map(|scales| {
+                    [
+                        spread(scales, |i, t| $place(0, 4 * t + i / 8)),
+                        spread(scales, |i, t| $place(1, 4 * t + i / 8)),
+                    ]
+                });
                 for (k, w) in w.iter().enumerate() {
-                    let x =
-                        [&x[0][first + k], &x[1][first + k], &x[2][first + k], &x[3][first + k]];
+                    let x = x.map(|x| &x[first + k]);
                     let weights = $weights(w);
-                    let isum = x.map(|x| $scaled(weights, x, heads.scales[k]));
-                    let of_this = half(heads.beside[k % 2], k / 2);
-                    let beside = [
-                        _mm512_madd_epi16(of_this, bsums(x[0], x[2])),
-                        _mm512_madd_epi16(of_this, bsums(x[1], x[3])),
+                    let isum = [
+                        $scaled(fours(weights, x[0]), fours(weights, x[1]), scales[k / 2][k % 2]),
+                        $scaled(fours(weights, x[2]), fours(weights, x[3]), scales[k / 2][k % 2]),
                     ];
-                    let (isum, msum) =
-                        split(finish(folded(isum, beside), $beside));
-                    let dx = _mm_setr_ps(x[0].d[0], x[1].d[0], x[2].d[0], x[3].d[0]);
+                    let tails = x.map(|x| tail(x));
+                    let of_this = half(heads.beside[k / 2], k % 2);
+                    let beside = [
+                        _mm512_madd_epi16(of_this, bsums(tails[0], tails[1])),
+                        _mm512_madd_epi16(of_this, bsums(tails[2], tails[3])),
+                    ];
+                    let (isum, msum) = split(finish(folded(isum, beside), $beside));
+                    let dx = _mm512_castps512_ps128(scales_of_activations(tails));
                     let lane = _mm_set1_epi32(k as i32);
                     acc = _mm_fmadd_ps(_mm_mul_ps(_mm_permutevar_ps(d, lane), dx), isum, acc);
                     if matches!($beside, Minimums) {
@@ -116,21 +145,53 @@ macro_rules! rows {
             unsafe { _mm_storeu_ps(out.as_mut_ptr(), acc) };
             out
         }
-        RowDot { x1: sibling!(x1), x4: sibling!(x4) }
+        /// One super-block of each of four rows is a group as well, whose chains are the lanes of a register.
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn gemv(w: &[u8], x: &[ActBlock], out: &mut [f32]) {
+            let row_bytes = w.len() / out.len();
+            let (fours, last) = out.as_chunks_mut::<GROUP>();
+            let (w, w_last) = w.split_at(fours.len() * GROUP * row_bytes);
+            for (w, out) in w.chunks_exact(GROUP * row_bytes).zip(fours) {
+                let row = |k: usize| <$block>::slice(&w[k * row_bytes..(k + 1) * row_bytes]);
+                let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+                // All four in the order of memory, so that the last is there when the first is.
+                let mut ahead = w.as_ptr().wrapping_add((GROUP - 1) * row_bytes + AHEAD);
+                let mut acc = _mm_setzero_ps();
+                for ((((a, b), c), d), x) in a.iter().zip(b).zip(c).zip(d).zip(x) {
+                    fetch(ahead, GROUP * size_of::<$block>());
+                    ahead = ahead.wrapping_add(GROUP * size_of::<$block>());
+                    let Sums { sums, d } = group::<GROUP>([a, b, c, d], [x; GROUP]);
+                    let ((isum, msum), (d, dmin)) = (split(sums), split(d));
+                    acc = _mm_fmadd_ps(d, isum, acc);
+                    if matches!($beside, Minimums) {
+                        acc = _mm_fnmadd_ps(dmin, msum, acc);
+                    }
+                }
+                // SAFETY: `out` holds four f32.
+                unsafe { _mm_storeu_ps(out.as_mut_ptr(), acc) };
+            }
+            for (w, out) in w_last.chunks_exact(row_bytes).zip(last) {
+                *out = x1(w, x);
+            }
+        }
+        Rows {
+            dot: RowDot { x1: sibling!(x1), x4: sibling!(x4) },
+            gemv: sibling!(gemv as Gemv),
+        }
     }};
 }
 
-pub const Q2_K: RowDot = rows!(BlockQ2K, q2_k_heads, q2_k, scaled, Minimums);
-pub const Q3_K: RowDot = rows!(BlockQ3K, q3_k_heads, q3_k, scaled, Offset { log2: 2 });
-pub const Q4_K: RowDot = rows!(BlockQ4K, q4_k_heads, q4_k, scaled, Minimums);
-pub const Q5_K: RowDot = rows!(BlockQ5K, q5_k_heads, q5_k, scaled, Minimums);
-pub const Q6_K: RowDot = rows!(BlockQ6K, q6_k_heads, q6_k, scaled, Offset { log2: 5 });
-pub const Q8_K: RowDot = rows!(BlockQ8K, q8_k_heads, q8_k, unscaled, Offset { log2: 7 });
+pub const Q2_K: Rows = rows!(BlockQ2K, q2_k_heads, q2_k, scaled, SIXTEEN, Minimums);
+pub const Q3_K: Rows = rows!(BlockQ3K, q3_k_heads, q3_k, scaled, SIXTEEN, Offset { log2: 2 });
+pub const Q4_K: Rows = rows!(BlockQ4K, q4_k_heads, q4_k, scaled, EIGHT, Minimums);
+pub const Q5_K: Rows = rows!(BlockQ5K, q5_k_heads, q5_k, scaled, EIGHT, Minimums);
+pub const Q6_K: Rows = rows!(BlockQ6K, q6_k_heads, q6_k, scaled, SIXTEEN, Offset { log2: 5 });
+pub const Q8_K: Rows = rows!(BlockQ8K, q8_k_heads, q8_k, unscaled, SIXTEEN, Offset { log2: 7 });
 
 /// The lower and the upper four lanes.
 #[inline]
 #[target_feature(enable = "avx")]
-pub(in crate::kernels) fn split(v: __m256) -> (__m128, __m128) {
+fn split(v: __m256) -> (__m128, __m128) {
     (_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
 }
 
@@ -144,45 +205,58 @@ fn half(v: __m512i, n: usize) -> __m512i {
     }
 }
 
-/// Σ scale · weight · activation of a super-block, in lanes.
-///
-/// Registers `a` and `b` of four sub-blocks of 16 are packed by quarters: four sums of sub-block `q` of `a`, then four of
-/// sub-block `q` of `b`. There the scales are.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(in crate::kernels) fn scaled(
-    weights: [__m512i; 4],
-    x: &ActBlock,
-    scales: [__m512i; 2],
-) -> __m512i {
-    let [a, b, c, d] = weights;
-    let first = _mm512_packs_epi32(fours(a, x, 0), fours(b, x, 1));
-    let last = _mm512_packs_epi32(fours(c, x, 2), fours(d, x, 3));
-    _mm512_dpwssd_epi32(_mm512_madd_epi16(first, scales[0]), last, scales[1])
-}
-
-/// Σ weight · activation of a super-block whose sums of four do not fit 16 bits, in lanes.
+/// The sums of four products of a super-block, sixteen a register.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(in crate::kernels) fn unscaled(
-    weights: [__m512i; 4],
-    x: &ActBlock,
-    _: [__m512i; 2],
-) -> __m512i {
-    let [a, b, c, d] = weights;
-    let first = _mm512_add_epi32(fours(a, x, 0), fours(b, x, 1));
-    _mm512_add_epi32(first, _mm512_add_epi32(fours(c, x, 2), fours(d, x, 3)))
+fn fours([a, b, c, d]: [__m512i; 4], x: &ActBlock) -> [__m512i; 4] {
+    [products(a, x, 0), products(b, x, 1), products(c, x, 2), products(d, x, 3)]
 }
 
-/// The scales of super-block `k`, if `place` tells where that of sub-block `j` of 16 of super-block `k` is among 32.
-macro_rules! placed {
-    ($from:expr, $k:expr, $place:expr) => {
-        [0, 8].map(|first| {
-            let place: fn(usize, usize) -> usize = $place;
-            let at = core::array::from_fn(|i| place($k, first + i / 8 + i % 8 / 4 * 4) as i16);
-            _mm512_permutexvar_epi16(words(at), $from)
-        })
-    };
+/// Σ scale · weight · activation of two super-blocks, in lanes: in each quarter two of either.
+///
+/// Registers of sub-blocks of 16 are packed by quarters: four sums of sub-block `4 t + q` of `a`, then four of that of
+/// `b`. There the scales are.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn scaled(a: [__m512i; 4], b: [__m512i; 4], scales: [__m512i; 4]) -> __m512i {
+    let mut sum = _mm512_madd_epi16(_mm512_packs_epi32(a[0], b[0]), scales[0]);
+    for t in 1..4 {
+        sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(a[t], b[t]), scales[t]);
+    }
+    sum
+}
+
+/// Σ weight · activation of two super-blocks whose sums of four do not fit 16 bits, in lanes: in each quarter two of
+/// either.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn unscaled(a: [__m512i; 4], b: [__m512i; 4], _: [__m512i; 4]) -> __m512i {
+    let [a, b] =
+        [a, b].map(|[p, q, r, s]| _mm512_add_epi32(_mm512_add_epi32(p, q), _mm512_add_epi32(r, s)));
+    _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b))
+}
+
+/// For each `t`, a register of what is at `place` `(i, t)` of `from`, for each `i`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn spread(from: __m512i, place: fn(usize, usize) -> usize) -> [__m512i; 4] {
+    let at = |t| words(core::array::from_fn(|i| place(i, t) as i16));
+    [
+        _mm512_permutexvar_epi16(at(0), from),
+        _mm512_permutexvar_epi16(at(1), from),
+        _mm512_permutexvar_epi16(at(2), from),
+        _mm512_permutexvar_epi16(at(3), from),
+    ]
+}
+
+/// The first scale of four blocks of activations, given their last lines, in each quarter.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn scales_of_activations(tails: [__m512i; 4]) -> __m512 {
+    let [a, b, c, d] = tails;
+    let pairs = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+    let all = _mm512_castsi512_ps(_mm512_unpacklo_epi64(pairs.0, pairs.1));
+    _mm512_shuffle_f32x4::<0b10_10_10_10>(all, all)
 }
 
 #[inline]
@@ -192,20 +266,23 @@ fn words(words: [i16; 32]) -> __m512i {
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
 
-/// The sums of the lanes of four vectors; then those of the halves of two: lower, lower, upper, upper.
+/// The sums of four: of two lanes in each quarter of two vectors; then of the halves of two.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-pub(in crate::kernels) fn folded(v: [__m512i; 4], halves: [__m512i; 2]) -> __m256i {
-    let sum = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    let (a, b) = (sum(v[0], v[1]), sum(v[2], v[3]));
-    let all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+fn folded(pairs: [__m512i; 2], halves: [__m512i; 2]) -> __m256i {
+    let [a, b] = pairs.map(|v| _mm512_castsi512_ps(v));
+    let even = _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b));
+    let odd = _mm512_castps_si512(_mm512_shuffle_ps::<0b11_01_11_01>(a, b));
+    let all = _mm512_add_epi32(even, odd);
     let all = _mm256_add_epi32(low(all), high(all));
-    let pairs = sum(halves[0], halves[1]);
-    let (a, b) = (low(pairs), high(pairs));
-    let pairs = _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    let [a, b] = halves;
+    // In turn lanes of `a` and `b`; then of these in the lower half, and of these in the upper one.
+    let turns = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let (a, b) = (low(turns), high(turns));
+    let halves = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     _mm256_add_epi32(
-        _mm256_blend_epi32::<0xf0>(all, pairs),
-        _mm256_permute2x128_si256::<0x21>(all, pairs),
+        _mm256_blend_epi32::<0xf0>(all, halves),
+        _mm256_permute2x128_si256::<0x21>(all, halves),
     )
 }
 
@@ -230,7 +307,7 @@ struct Sums {
 /// The eight sums as f32, those of the quants without what they are too large by.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(in crate::kernels) fn finish(sums: __m256i, beside: Beside) -> __m256 {
+fn finish(sums: __m256i, beside: Beside) -> __m256 {
     let sums = match beside {
         Minimums => sums,
         Offset { log2 } => {
@@ -282,19 +359,19 @@ fn sixteens<B: Block, const AT: usize>(blocks: [&B; GROUP]) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,f16c")]
 fn scales_of_four<const FIRST: usize>(quarters: __m512i) -> __m256 {
-    let at = core::array::from_fn(|i| (i % 4 * 8 + FIRST + i % 8 / 4) as i16);
+    let at = core::array::from_fn(|i| (i % 4 * 8 + (FIRST + i % 8 / 4) % 8) as i16);
     _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), quarters)))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q4_k_heads(w: [&BlockQ4K; GROUP]) -> Heads {
+fn q4_k_heads(w: [&BlockQ4K; GROUP]) -> Heads {
     eight_scales_and_mins(sixteens::<_, 0>(w))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q5_k_heads(w: [&BlockQ5K; GROUP]) -> Heads {
+fn q5_k_heads(w: [&BlockQ5K; GROUP]) -> Heads {
     eight_scales_and_mins(sixteens::<_, 0>(w))
 }
 
@@ -316,20 +393,21 @@ fn eight_scales_and_mins(heads: __m512i) -> Heads {
     let scales = _mm512_unpacklo_epi8(bytes, zero);
     let mins = _mm512_unpackhi_epi8(bytes, zero);
     // Each minimum twice.
-    let twice = |a: usize| {
-        let at = core::array::from_fn(|i| (8 * (a + i / 16 * 2) + i % 16 / 2) as i16);
-        _mm512_permutexvar_epi16(words(at), mins)
-    };
-    Heads {
-        scales: core::array::from_fn(|k| placed!(scales, k, |k, j| 8 * k + j / 2)),
-        beside: [twice(0), twice(1)],
-        d: scales_of_four::<0>(heads),
-    }
+    let at = words(core::array::from_fn(|i| (i / 2) as i16));
+    let mins = [_mm512_permutexvar_epi16(at, mins), _mm512_permutexvar_epi16(at, upper(mins))];
+    Heads { scales: [scales, upper(scales)], beside: mins, d: scales_of_four::<0>(heads) }
+}
+
+/// The upper half, in the lower one.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn upper(v: __m512i) -> __m512i {
+    _mm512_castsi256_si512(high(v))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernels) fn q4_k(w: &BlockQ4K) -> [__m512i; 4] {
+fn q4_k(w: &BlockQ4K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     let nibble = _mm512_set1_epi8(0x0f);
     core::array::from_fn(|g| _mm512_and_si512(nibbles(&qs[g]), nibble))
@@ -343,47 +421,63 @@ fn nibbles(bytes: &[u8; 32]) -> __m512i {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f")]
-pub(in crate::kernels) fn q5_k(w: &BlockQ5K) -> [__m512i; 4] {
+#[target_feature(enable = "avx512f,avx512bw")]
+fn q5_k(w: &BlockQ5K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
-    // Bit `j` of a byte of `qh` is the fifth bit of sub-block `j`. What crosses from other bytes is masked away.
-    let qh = twice(&w.qh);
+    // Bit `j` of a byte of `qh` is the fifth bit of sub-block `j`.
+    let bits = by_nibbles(&w.qh);
     core::array::from_fn(|g| {
-        let j = 2 * g as i32;
-        let fifth = _mm512_rorv_epi32(qh, by_half(j - 4, j - 3));
-        let bits = select(_mm512_set1_epi8(0x0f), nibbles(&qs[g]), fifth);
-        _mm512_and_si512(bits, _mm512_set1_epi8(0x1f))
+        let fifth = _mm512_shuffle_epi8(two_of_four::<0x10>(g % 2), bits[g / 2]);
+        masked_or(nibbles(&qs[g]), _mm512_set1_epi8(0x0f), fifth)
     })
 }
 
-/// Sixteen scales of each block, a quarter each, in the order of blocks 0, 2, 1, 3, as i16.
+/// The low nibbles of 32 bytes, twice; and the high ones.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn by_nibbles(bytes: &[u8; 32]) -> [__m512i; 2] {
+    let (bytes, nibble) = (twice(bytes), _mm512_set1_epi8(0x0f));
+    [_mm512_and_si512(bytes, nibble), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble)]
+}
+
+/// By a nibble, in the lower half bit `2 n` of it as `AS`, in the upper half bit `2 n + 1`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_of_four<const AS: u8>(n: usize) -> __m512i {
+    let table: [u8; 64] =
+        core::array::from_fn(|i| if i % 16 >> (2 * n + i / 32) & 1 == 1 { AS } else { 0 });
+    // SAFETY: the array holds 64 bytes; the load takes any address.
+    unsafe { _mm512_loadu_si512(table.as_ptr().cast()) }
+}
+
+/// `a & mask | b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn masked_or(a: __m512i, mask: __m512i, b: __m512i) -> __m512i {
+    _mm512_ternarylogic_epi32::<0xec>(a, b, mask)
+}
+
+/// Sixteen scales of each block, a quarter each, as i16: of blocks 0 and 1, and of 2 and 3.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn widened(quarters: __m512i) -> [__m512i; 2] {
     [_mm512_cvtepi8_epi16(low(quarters)), _mm512_cvtepi8_epi16(high(quarters))]
 }
 
-/// From the sixteen scales of super-blocks 0 and 2, and of 1 and 3.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn sixteen_scales(pairs: [__m512i; 2]) -> [[__m512i; 2]; GROUP] {
-    core::array::from_fn(|k| placed!(pairs[k % 2], k, |k, j| 16 * (k / 2) + j))
-}
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q2_k_heads([a, b, c, d]: [&BlockQ2K; GROUP]) -> Heads {
-    let both = sixteens::<_, 0>([a, c, b, d]);
+fn q2_k_heads(w: [&BlockQ2K; GROUP]) -> Heads {
+    let both = sixteens::<_, 0>(w);
     let nibble = _mm512_set1_epi8(0x0f);
     let scales = widened(_mm512_and_si512(both, nibble));
     let mins = widened(_mm512_and_si512(_mm512_srli_epi16::<4>(both), nibble));
-    let d = scales_of_four::<6>(sixteens::<_, 68>([a, b, c, d]));
-    Heads { scales: sixteen_scales(scales), beside: mins, d }
+    let d = scales_of_four::<6>(sixteens::<_, 68>(w));
+    Heads { scales, beside: mins, d }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernels) fn q2_k(w: &BlockQ2K) -> [__m512i; 4] {
+fn q2_k(w: &BlockQ2K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
     core::array::from_fn(|t| _mm512_and_si512(two_bits(&qs[t / 2], t), _mm512_set1_epi8(3)))
 }
@@ -398,10 +492,10 @@ fn two_bits(bytes: &[u8; 32], t: usize) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads {
+fn q3_k_heads(w: [&BlockQ3K; GROUP]) -> Heads {
     // Two bytes of quants, twelve of scales, and d. Of the scales: words `a` and `b` hold low nibbles of 0 to 7, and of 8 to 15
     // in their high ones; the last word two bits of each. (See `q3_k_scale_words`.)
-    let heads = sixteens::<_, 94>([a, c, b, d]);
+    let heads = sixteens::<_, 94>(w);
     let quarters = |a, b, c, d| _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d));
     let (first, second, last) = (0x0504_0302, 0x0908_0706, 0x0d0c_0b0a);
     let low = _mm512_shuffle_epi8(heads, quarters(first, second, first, second));
@@ -411,40 +505,33 @@ pub(in crate::kernels) fn q3_k_heads([a, b, c, d]: [&BlockQ3K; GROUP]) -> Heads 
     let bits = select(_mm512_set1_epi8(0x0f), low, top);
     let bits = _mm512_and_si512(bits, _mm512_set1_epi8(0x3f));
     let scales = widened(_mm512_sub_epi8(bits, _mm512_set1_epi8(32)));
-    let at = core::array::from_fn(|i| [7, 23, 15, 31][i % 4]);
-    let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), heads)));
-    Heads { scales: sixteen_scales(scales), beside: scales, d }
+    let d = scales_of_four::<7>(heads);
+    Heads { scales, beside: scales, d }
 }
 
 #[inline]
-#[target_feature(enable = "avx512f")]
-pub(in crate::kernels) fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
+#[target_feature(enable = "avx512f,avx512bw")]
+fn q3_k(w: &BlockQ3K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<32>().0;
-    // Bit `j` of a byte of `hmask` belongs to sub-block `j`. The third bit counts 4, and the weight is 4 less than
-    // the three bits.
-    let high = twice(&w.hmask);
+    // Bit `j` of a byte of `hmask` belongs to sub-block `j`. It counts 4, and the weight is 4 less than the three bits.
+    let bits = by_nibbles(&w.hmask);
     core::array::from_fn(|t| {
-        let j = 2 * t as i32;
-        let third = _mm512_rorv_epi32(high, by_half(j - 2, j - 1));
-        let bits = select(_mm512_set1_epi8(3), two_bits(&qs[t / 2], t), third);
-        _mm512_and_si512(bits, _mm512_set1_epi8(7))
+        let third = _mm512_shuffle_epi8(two_of_four::<4>(t % 2), bits[t / 2]);
+        masked_or(two_bits(&qs[t / 2], t), _mm512_set1_epi8(3), third)
     })
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q6_k_heads([a, b, c, d]: [&BlockQ6K; GROUP]) -> Heads {
-    let scales = widened(sixteens::<_, 192>([a, c, b, d]));
-    // d is the last of eight 16-bit elements.
-    let ends = sixteens::<_, 194>([a, b, c, d]);
-    let at = core::array::from_fn(|i| (i % 4 * 8 + 7) as i16);
-    let d = _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutexvar_epi16(words(at), ends)));
-    Heads { scales: sixteen_scales(scales), beside: scales, d }
+fn q6_k_heads(w: [&BlockQ6K; GROUP]) -> Heads {
+    let scales = widened(sixteens::<_, 192>(w));
+    let d = scales_of_four::<7>(sixteens::<_, 194>(w));
+    Heads { scales, beside: scales, d }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(in crate::kernels) fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
+fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
     let (ql, qh) = (w.ql.as_chunks::<64>().0, w.qh.as_chunks::<32>().0);
     core::array::from_fn(|t| {
         let (h, upper) = (t / 2, t % 2 == 1);
@@ -461,10 +548,10 @@ pub(in crate::kernels) fn q6_k(w: &BlockQ6K) -> [__m512i; 4] {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,f16c")]
-pub(in crate::kernels) fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
+fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
     let [a, b, c, d] = w.map(|w| f32::from_le_bytes(w.d));
     Heads {
-        scales: [[_mm512_set1_epi16(1); 2]; GROUP],
+        scales: [_mm512_set1_epi16(1); 2],
         beside: [_mm512_set1_epi16(1); 2],
         d: _mm256_setr_ps(a, b, c, d, 0.0, 0.0, 0.0, 0.0),
     }
@@ -472,7 +559,7 @@ pub(in crate::kernels) fn q8_k_heads(w: [&BlockQ8K; GROUP]) -> Heads {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernels) fn q8_k(w: &BlockQ8K) -> [__m512i; 4] {
+fn q8_k(w: &BlockQ8K) -> [__m512i; 4] {
     let qs = w.qs.as_chunks::<64>().0;
     core::array::from_fn(|t| {
         // SAFETY: the array holds 64 bytes; the load takes any address.
