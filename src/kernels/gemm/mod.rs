@@ -56,15 +56,15 @@ pub(super) struct Columns {
     dx: [f32; NR],
 }
 
-/// What a product needs beside its operands, on 64-byte boundaries.
+/// What a product needs beside its operands, on 64-byte boundaries: each level lays it out as it likes.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Workspace {
-    panels: [Panel; MC / MR],
-    columns: Columns,
-    #[cfg(target_arch = "x86_64")]
-    blocks_of_32: avx2::blocks_of_32::Space,
+    bytes: [u8; WORKSPACE],
 }
+
+/// Bytes of a [`Workspace`]: [`MC`] rows unpacked, of the level that takes most, and some columns.
+const WORKSPACE: usize = 384 << 10;
 
 impl core::fmt::Debug for Workspace {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -73,20 +73,23 @@ impl core::fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// Of 109 KiB: for the heap, one for each thread.
-    pub const ZERO: Workspace = Workspace {
-        panels: [Panel {
-            quants: [[0; 32]; 64],
-            scales: [[0; MR]; 16],
-            mins: [[0; MR]; 8],
-            d: [0.0; MR],
-            dmin: [0.0; MR],
-        }; MC / MR],
-        columns: Columns { registers: [[0; 32]; NR * (64 + 8)], dx: [0.0; NR] },
-        #[cfg(target_arch = "x86_64")]
-        blocks_of_32: avx2::blocks_of_32::Space::ZERO,
-    };
+    /// Of 384 KiB: for the heap, one for each thread.
+    pub const ZERO: Workspace = Workspace { bytes: [0; WORKSPACE] };
+
+    /// The workspace as one level lays it out; what it holds does not matter.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    fn layout<T: Layout>(&mut self) -> &mut T {
+        const { assert!(size_of::<T>() <= WORKSPACE && align_of::<T>() <= align_of::<Self>()) };
+        // SAFETY: size and alignment are enough, and any bytes are a value of `T`.
+        unsafe { &mut *self.bytes.as_mut_ptr().cast() }
+    }
 }
+
+/// What a [`Workspace`] can be taken for.
+///
+/// # Safety
+/// Any bytes are a value of the type.
+unsafe trait Layout: Copy {}
 
 /// Multiplies rows, a multiple of [`MR`], by columns.
 ///

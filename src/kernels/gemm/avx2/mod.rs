@@ -13,7 +13,7 @@ pub(super) mod unpack;
 
 use core::arch::x86_64::*;
 
-use super::{Columns, Gemm, Gemms, MC, MR, NR, Panel, Workspace};
+use super::{Columns, Gemm, Gemms, Layout, MC, MR, NR, Panel, Workspace};
 use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
@@ -26,6 +26,17 @@ pub const GEMMS: Gemms = blocks_of_32::gemms(Gemms {
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
     ..Gemms::NONE
 });
+
+/// How a [`Workspace`] is laid out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Space {
+    panels: [Panel; MC / MR],
+    columns: Columns,
+}
+
+// SAFETY: numbers all through.
+unsafe impl Layout for Space {}
 
 /// Adds a super-block of a panel and some columns to their elements of `out`, a column `stride` elements behind the one before.
 ///
@@ -63,6 +74,7 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
 ) {
     let w = B::slice(w);
     let rows = w.len().checked_div(blocks).unwrap_or(0);
+    let space: &mut Space = space.layout();
     out.fill(0.0);
     for (i, w) in w.chunks(MC * blocks).enumerate() {
         for k in 0..blocks {
