@@ -323,6 +323,13 @@ fn product(level: Level, format: Format) -> Product {
 #[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
 #[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]
+#[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
+#[bench::q4_0_avx2_asm(Level::Avx2Asm, Format::Q4_0)]
+#[bench::q4_1_avx2_asm(Level::Avx2Asm, Format::Q4_1)]
+#[bench::q5_0_avx2_asm(Level::Avx2Asm, Format::Q5_0)]
+#[bench::q5_1_avx2_asm(Level::Avx2Asm, Format::Q5_1)]
+#[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
+#[bench::q8_0_avx2_asm(Level::Avx2Asm, Format::Q8_0)]
 fn gemm((kernels, format, w, x, mut space, mut out): Product) -> Vec<f32> {
     kernels.gemm(format, black_box(&w), black_box(&x), 1, &mut space, black_box(&mut out));
     out

@@ -12,7 +12,8 @@
 //     ymm10 to ymm13  activations, products; then what an offset adds, scales of the columns, products of scales
 //     ymm14, ymm15    minus the offset, and ones, in 16 bits
 //
-// With bytes that have a sign, ymm10 and ymm11 hold the magnitudes of weights, ymm12 activations.
+// Weights of q8_0 have a sign and eight bits: too many for vpmaddubsw. ymm8 and ymm9 hold all ones where they are negative, ymm10 and
+// ymm11 their magnitudes, ymm12 activations. x xor -1 is -x - 1, and the sums of negative weights make up for the ones.
 //
 // Of 32 values of eight rows and one column, per format: operations, and how many of them multiply, which are what two
 // multipliers (Zen) are busy with; what belongs to a column alone serves two registers of rows.
@@ -21,10 +22,14 @@
 //     q4_1   without the vpaddd, with a vmulps, a vfmadd, and 1 for the sum of activations   22   13.5
 //     q5_0   sums of four vpmaddubsw are widened: 1 vpmaddwd more   21.5   12.5
 //     q5_1   so here   23   14.5
-//     q8_0   8 vpsignb, 8 vpmaddubsw, 8 vpmaddwd, 7 vpaddd, 3 in f32   34   18, and vpsignb takes one of them or a third pipe
+//     q8_0   8 vpxor, 8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd, 3 in f32   35   18
 //
-// Loads: 16 of weights (q8_0: 32), 32 of activations, some 20 of scales and lanes, for all eight registers of sums; in 46
-// cycles or more, so that two ports keep up.
+// So the bounds are 5.75, 6.75, 6.25, 7.25 and 9 cycles for 256 products on two multipliers; 6.8, 7.3, 7.2, 7.7 and 11.7 on three
+// vector ports (Intel). Measured on Zen 5, over rows of 1536: 6.6, 7.6, 6.9, 7.7 and 10.0. Without the additions of products
+// (wrong, but of interest) 6.0, 7.1, 6.6, 7.6 and 9.6, and without loads nothing changes: they take pipes that multiply.
+//
+// Loads: 16 of weights (q8_0: 32), 32 of activations, some 30 of scales and lanes, for eight registers of sums, in 46
+// cycles or more: two ports keep up.
 
 .set TILE_BLOCK, 16*32
 .set TILE_BSUMS, 256
@@ -55,16 +60,18 @@
 .endif
 .endm
 
-// The same, of weights with a sign: magnitudes times activations with the sign of the weight.
+// The same, of weights with a sign, in 32 bits. At first, with what makes up for the ones.
 .macro TILE_SIGNED q, scales, a, b, at, first
     vpbroadcastd ymm12, [\q+\at]
-    vpsignb     ymm13, ymm12, ymm8
-    vpsignb     ymm14, ymm12, ymm9
+    vpxor       ymm13, ymm12, ymm8
+    vpxor       ymm14, ymm12, ymm9
     vpmaddubsw  ymm13, ymm10, ymm13
     vpmaddubsw  ymm14, ymm11, ymm14
 .if \first
     vpmaddwd    ymm\a, ymm13, ymm15
     vpmaddwd    ymm\b, ymm14, ymm15
+    vpaddd      ymm\a, ymm\a, [rdi + 512 + 32]
+    vpaddd      ymm\b, ymm\b, [rsi + 512 + 32]
 .else
     vpmaddwd    ymm13, ymm13, ymm15
     vpmaddwd    ymm14, ymm14, ymm15
@@ -152,14 +159,16 @@
 .endr
 .if \bits == 8
     .set TILE_D, 512
+    .set TILE_NEXT, TILE_D + 64
 .else
     .set TILE_D, 256
+    .set TILE_NEXT, TILE_D + 32 + 32*\mins
 .endif
     vmovaps     ymm8, [rdi + TILE_D]
     vmovaps     ymm9, [rsi + TILE_D]
     TILE_EACH   \n, TILE_LANE, \bits, \offset_log2, \mins, TILE_D
-    add         rdi, TILE_D + 32 + 32*\mins
-    add         rsi, TILE_D + 32 + 32*\mins
+    add         rdi, TILE_NEXT
+    add         rsi, TILE_NEXT
     add         rdx, 32
     add         r10, 4
     add         r8, TILE_BLOCK

@@ -20,6 +20,9 @@ enum Kind {
     /// A super-block of eight rows, one of so many columns, the place of their elements, and from column to column.
     #[cfg_attr(asm_aarch64, allow(dead_code))]
     Micro(usize),
+    /// Blocks of 32 of sixteen rows, unpacked, so many columns, and the lanes of their elements.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    Tile(Format, usize),
     /// Two rows, two rows of activations, and the place of four results.
     #[cfg_attr(asm_x86_64, allow(dead_code))]
     TwoByTwo(Format),
@@ -66,6 +69,16 @@ functions! {
     quintile_gemm_offset_16_deep_8x4_avx2: Avx2Asm, Kind::Micro(4);
     quintile_gemm_offset_16_deep_8x5_avx2: Avx2Asm, Kind::Micro(5);
     quintile_gemm_offset_16_deep_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_q4_0_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q4_0, 1);
+    quintile_gemm_q4_0_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q4_0, 4);
+    quintile_gemm_q4_1_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q4_1, 1);
+    quintile_gemm_q4_1_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q4_1, 4);
+    quintile_gemm_q5_0_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q5_0, 1);
+    quintile_gemm_q5_0_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q5_0, 4);
+    quintile_gemm_q5_1_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q5_1, 1);
+    quintile_gemm_q5_1_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q5_1, 4);
+    quintile_gemm_q8_0_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q8_0, 1);
+    quintile_gemm_q8_0_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q8_0, 4);
     quintile_q4_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q4K);
     quintile_q4_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q4K);
     quintile_q5_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q5K);
@@ -247,6 +260,39 @@ fn the_assembled_micro_kernels_leave_the_registers_of_their_caller() {
                 bits_of(&before),
                 "{label}: nothing was to be added"
             );
+        }
+    }
+}
+
+#[test]
+fn the_assembled_tiles_leave_the_registers_of_their_caller() {
+    /// Eight lanes of sixteen registers.
+    const TILE: usize = 8 * 16 * 8;
+    let (mut w, mut x) = (Buffer::new(2 * 9 * 18 * 32), Buffer::<ActBlock>::new(4 * 2));
+    let mut out = Buffer::new(TILE);
+    for (name, kind, f) in functions() {
+        let Kind::Tile(format, columns) = kind else { continue };
+        let registers = match format {
+            Format::Q8_0 => 18,
+            Format::Q4_1 | Format::Q5_1 => 10,
+            _ => 9,
+        };
+        for (blocks, side) in (1..=9).flat_map(|n| Side::BOTH.map(|side| (n, side))) {
+            let panel = blocks * registers * 32;
+            let w = w.input(side, &vec![0u8; 2 * panel]).as_ptr() as usize;
+            let acts = vec![ActBlock::ZERO; columns * blocks.div_ceil(8)];
+            let stride = blocks.div_ceil(8) * size_of::<ActBlock>();
+            let x = x.input(side, &acts).as_ptr() as usize;
+            let before = values(TILE, 4);
+            let place = out.output(side, &before).as_mut_ptr() as usize;
+            let label = format_args!("{name} of {blocks}, {side:?}");
+            // SAFETY: two panels and the columns of so many blocks, and a tile.
+            unsafe { call_assembly(label, f, &[w, panel, x, stride, place, blocks]) };
+            // Of each lane, two registers of each column.
+            let lanes = |tile: &[f32]| {
+                tile.chunks(16 * 8).flat_map(|l| bits_of(&l[..2 * columns * 8])).collect::<Vec<_>>()
+            };
+            assert_eq!(lanes(out.written()), lanes(&before), "{label}: nothing was to be added");
         }
     }
 }

@@ -167,7 +167,7 @@ fn gemm_keeps_to_its_slices_and_registers() {
     let (mut out, mut space) = (Buffer::new(2 * MR * (NR + 3)), Box::new(Workspace::ZERO));
     for format in Format::ALL {
         let Some(scale) = format.activation() else { continue };
-        for (rows, columns) in [(MR, 1), (MR, NR), (2 * MR, NR + 3)] {
+        for (rows, columns) in [(MR, 1), (MR, NR), (2 * MR, NR + 3), (MR, 3), (2 * MR, 4)] {
             let weights = row(format, rows * BLOCKS * 256 / format.block_len());
             let acts = activations(scale, columns * BLOCKS * 256, 3);
             let want: Vec<f32> = acts

@@ -21,74 +21,75 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
     // SAFETY: the caller promises that this is a tile.
     let lanes = unsafe { &mut (*tile).0 };
     let ones = _mm256_set1_epi16(1);
+    let mut columns = [x; N];
+    for (c, column) in columns.iter_mut().enumerate() {
+        *column = x.wrapping_byte_add(c * stride);
+    }
     for b in 0..blocks {
-        // SAFETY: both panels have this block.
-        let w = unsafe {
-            let w = w.add(b * B::REGISTERS);
-            [w, w.byte_add(second)].map(|w| core::slice::from_raw_parts(w, B::REGISTERS))
-        };
-        // SAFETY: each column has this block.
-        let x: [&ActBlock; N] =
-            core::array::from_fn(|c| unsafe { &*x.byte_add(c * stride).add(b / 8) });
-        let qs = x.map(|x| x.qs.as_chunks::<32>().0[b % 8].as_chunks::<4>().0);
+        let first = w.wrapping_add(b * B::REGISTERS);
+        let w = [first, first.wrapping_byte_add(second)];
+        // SAFETY: both panels have this block, of as many registers.
+        let load = |p: usize, i: usize| unsafe { _mm256_loadu_si256(w[p].add(i).cast()) };
 
         let mut isum = [[_mm256_setzero_si256(); 2]; N];
-        let mut words = [[_mm256_setzero_si256(); 2]; N];
-        for g in 0..8 {
-            let quants = w.map(|w| load(&w[g]));
-            let magnitudes = if B::SIGNED { w.map(|w| load(&w[8 + g])) } else { quants };
-            for c in 0..N {
-                let x = _mm256_set1_epi32(i32::from_le_bytes(qs[c][g].map(|q| q as u8)));
-                for p in 0..2 {
-                    let x = if B::SIGNED { _mm256_sign_epi8(x, quants[p]) } else { x };
-                    let pairs = _mm256_maddubs_epi16(magnitudes[p], x);
-                    words[c][p] = if g % B::DEPTH == 0 {
-                        pairs
-                    } else {
-                        _mm256_add_epi16(words[c][p], pairs)
+        for run in 0..8 / B::DEPTH {
+            // Of so many groups of four values, sums fit 16 bits.
+            let mut words = [[_mm256_setzero_si256(); 2]; N];
+            for g in 0..B::DEPTH {
+                let g = B::DEPTH * run + g;
+                for c in 0..N {
+                    // SAFETY: each column has this block, of eight groups; the load takes any address.
+                    let x = unsafe {
+                        let qs = (*columns[c].add(b / 8)).qs.as_ptr().add(32 * (b % 8) + 4 * g);
+                        _mm256_set1_epi32(qs.cast::<i32>().read_unaligned())
                     };
-                    if (g + 1) % B::DEPTH == 0 {
-                        let sums = _mm256_madd_epi16(words[c][p], ones);
-                        isum[c][p] =
-                            if g < B::DEPTH { sums } else { _mm256_add_epi32(isum[c][p], sums) };
+                    for p in 0..2 {
+                        let pairs = if B::SIGNED {
+                            let x = _mm256_xor_si256(x, load(p, g));
+                            _mm256_maddubs_epi16(load(p, 8 + g), x)
+                        } else {
+                            _mm256_maddubs_epi16(load(p, g), x)
+                        };
+                        words[c][p] = _mm256_add_epi16(words[c][p], pairs);
                     }
+                }
+            }
+            for c in 0..N {
+                for p in 0..2 {
+                    let sums = _mm256_madd_epi16(words[c][p], ones);
+                    isum[c][p] = _mm256_add_epi32(isum[c][p], sums);
                 }
             }
         }
 
-        let (_, scales) = w[0].split_at(if B::SIGNED { 16 } else { 8 });
-        let (_, other) = w[1].split_at(if B::SIGNED { 16 } else { 8 });
-        let d = [scales, other].map(|s| _mm256_castsi256_ps(load(&s[0])));
         for c in 0..N {
-            let dx = _mm256_set1_ps(x[c].d[b % 8]);
-            let [low, high] = x[c].bsums.as_chunks::<2>().0[b % 8];
+            // SAFETY: each column has this block.
+            let x = unsafe { &*columns[c].add(b / 8) };
+            let dx = _mm256_set1_ps(x.d[b % 8]);
+            let [low, high] = x.bsums.as_chunks::<2>().0[b % 8];
             let sums = _mm256_set1_epi32(i32::from(low) & 0xffff | i32::from(high) << 16);
             for p in 0..2 {
                 let lane = &mut lanes[b % 8][2 * c + p];
                 let mut isum = isum[c][p];
+                if B::SIGNED {
+                    isum = _mm256_add_epi32(isum, load(p, B::QUANTS + 1));
+                }
                 if B::OFFSET != 0 {
                     let offset = _mm256_madd_epi16(sums, _mm256_set1_epi16(-B::OFFSET));
                     isum = _mm256_add_epi32(isum, offset);
                 }
                 // SAFETY: an element holds eight numbers.
-                let acc = unsafe { _mm256_loadu_ps(lane.as_ptr()) };
-                let mut acc =
-                    _mm256_fmadd_ps(_mm256_mul_ps(d[p], dx), _mm256_cvtepi32_ps(isum), acc);
+                let mut acc = unsafe { _mm256_loadu_ps(lane.as_ptr()) };
+                let d = _mm256_mul_ps(_mm256_castsi256_ps(load(p, B::QUANTS)), dx);
+                acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
                 if B::HAS_MINS {
-                    let m = _mm256_castsi256_ps(load(&[scales, other][p][1]));
+                    let m = _mm256_mul_ps(_mm256_castsi256_ps(load(p, B::QUANTS + 1)), dx);
                     let xsum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, ones));
-                    acc = _mm256_fmadd_ps(_mm256_mul_ps(m, dx), xsum, acc);
+                    acc = _mm256_fmadd_ps(m, xsum, acc);
                 }
                 // SAFETY: an element holds eight numbers.
                 unsafe { _mm256_storeu_ps(lane.as_mut_ptr(), acc) };
             }
         }
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(bytes: &[u8; 32]) -> __m256i {
-    // SAFETY: the array holds 32 bytes.
-    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }

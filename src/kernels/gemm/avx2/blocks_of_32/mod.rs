@@ -1,5 +1,20 @@
 //! Formats with blocks of 32: sixteen rows times four columns, over all of k in one call.
 //!
+//! The bound of each is beside the micro-kernels in assembly, `asm/x86_64/gemm_16x4_avx2.S`.
+//!
+//! # Weights of eight bits
+//! Two products of weights and activations of eight bits fit 16 bits, as [`bounds`](crate::kernels::qdot) proves of magnitudes of
+//! weights and activations with the weight's sign. To change a sign takes `vpsignb`, which on Zen 5 has but two pipes, one of which
+//! multiplies. `x xor -1 = -x - 1` takes any pipe; then, with `m` = -1 where `w` is negative and else 0,
+//!
+//! ```text
+//! Σ w·x = Σ |w|·(x xor m) + Σ_{w<0} |w|
+//! ```
+//!
+//! where the last sum belongs to the rows, and is made when these are unpacked. `x xor m` is -128 at least, and |w| is 128
+//! where `w` is negative only, so that two products are `-2·128·128 = -2¹⁵` at least, and `2·127·127` or `2·128·126` at most.
+//!
+//! # Loops
 //! The contract wants eight sums for each element, which take turns: more than there are registers. A micro-kernel keeps
 //! them in memory, a [`Tile`] in the first-level cache, and each block costs a load and a store, which nothing waits for, beside
 //! its 20 operations or more. Taking all blocks of a lane before those of the next would need neither, but reads every second line
@@ -25,7 +40,7 @@ pub use unpack::Interleave;
 const ROWS: usize = 2 * MR;
 /// Columns of a tile: eight registers of sums leave eight for weights, activations and products.
 const COLUMNS: usize = 4;
-/// Registers of panels: 320 KiB, sixteen rows of 9,472 values of Q8_0.
+/// Registers of panels: 320 KiB, sixteen rows of 9,088 values of Q8_0.
 const PANELS: usize = 10 << 10;
 /// Registers of panels that several tiles share: what stays in a second-level cache of 256 KiB beside the columns.
 const SHARED: usize = 4 << 10;
@@ -37,7 +52,15 @@ const WAITING: usize = 16;
 #[repr(C, align(64))]
 pub struct Tile([[[f32; MR]; 2 * 2 * COLUMNS]; 8]);
 
-/// What a product needs beside its operands.
+impl Tile {
+    fn clear(&mut self) {
+        for lane in &mut self.0 {
+            lane[..2 * COLUMNS].copy_from_slice(&[[0.0; MR]; 2 * COLUMNS]);
+        }
+    }
+}
+
+/// How a [`Workspace`] is laid out.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Space {
@@ -120,7 +143,7 @@ pub fn gemm<B: Interleave, M: Micros<B>>(
                     let column = (n * group).min(columns - n);
                     for (r, w) in w.chunks(ROWS * k).enumerate() {
                         if start == 0 {
-                            tile.0.iter_mut().for_each(|lane| lane[..2 * n].fill([0.0; MR]));
+                            tile.clear();
                         }
                         let panels = &panels[2 * r * panel..];
                         // Of the last eight rows, the tile has both.
@@ -170,11 +193,23 @@ fn interleave<B: Interleave>(w: [&[B]; MR], panel: &mut [[u8; 32]]) {
         let w = w.map(|row| &row[b]);
         // SAFETY: the features are enabled.
         let quants = transposed(w.map(|w| unsafe { w.quants() }));
-        let (quads, scales) = panel.split_at_mut(if B::SIGNED { 16 } else { 8 });
-        for (i, quants) in quants.into_iter().enumerate() {
-            store(quants, &mut quads[i]);
-            if B::SIGNED {
-                store(_mm256_abs_epi8(quants), &mut quads[8 + i]);
+        let (quads, scales) = panel.split_at_mut(B::QUANTS);
+        if B::SIGNED {
+            let (masks, magnitudes) = quads.split_at_mut(8);
+            let mut negative = _mm256_setzero_si256();
+            for (i, quants) in quants.into_iter().enumerate() {
+                let mask = _mm256_cmpgt_epi8(_mm256_setzero_si256(), quants);
+                let magnitude = _mm256_abs_epi8(quants);
+                store(mask, &mut masks[i]);
+                store(magnitude, &mut magnitudes[i]);
+                let pairs = _mm256_and_si256(magnitude, mask);
+                let pairs = _mm256_maddubs_epi16(pairs, _mm256_set1_epi8(1));
+                negative = _mm256_add_epi16(negative, pairs);
+            }
+            store(_mm256_madd_epi16(negative, _mm256_set1_epi16(1)), &mut scales[1]);
+        } else {
+            for (quants, quad) in quants.into_iter().zip(quads) {
+                store(quants, quad);
             }
         }
         store(scales_of(w.map(B::d)), &mut scales[0]);

@@ -7,7 +7,8 @@ use crate::kernels::qdot::avx2::{blocks_of_32, super_blocks};
 
 /// A format whose rows can be interleaved.
 pub trait Interleave: Block {
-    /// Whether quants have a sign, and so all eight bits. Panels then hold their magnitudes, too.
+    /// Whether quants have a sign, and all eight bits. Panels then hold which are negative, magnitudes, and, behind the scales, the
+    /// magnitudes of the negative ones added up.
     const SIGNED: bool = false;
     /// How many sums of two products of neighbours fit 16 bits: 8 or 4.
     const DEPTH: usize = 8;
@@ -15,9 +16,10 @@ pub trait Interleave: Block {
     const OFFSET: i16 = 0;
     /// Whether there is a minimum beside the scale.
     const HAS_MINS: bool = false;
-    /// Of a block of eight rows: quants, magnitudes, scales, minimums.
-    const REGISTERS: usize =
-        if Self::SIGNED { 16 } else { 8 } + 1 + if Self::HAS_MINS { 1 } else { 0 };
+    /// Of a block of eight rows: registers of quants and magnitudes, before the scales.
+    const QUANTS: usize = if Self::SIGNED { 16 } else { 8 };
+    /// And all of them.
+    const REGISTERS: usize = Self::QUANTS + if Self::SIGNED || Self::HAS_MINS { 2 } else { 1 };
 
     /// # Safety
     /// The caller enables AVX2.
