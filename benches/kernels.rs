@@ -12,6 +12,7 @@ use quintile::isa::Isa;
 use quintile::kernels::Kernels;
 use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
+use quintile::kernels::gemm::{MC, Workspace};
 
 const SIZES: [(&str, usize); 3] = [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10)];
 
@@ -130,6 +131,34 @@ fn qdot(c: &mut Criterion) {
                     });
                 }
             }
+        }
+    }
+}
+
+/// Rows that are unpacked together, of 1536 values, times 512 columns, everything included. The throughput is of
+/// multiplications.
+fn gemm(c: &mut Criterion) {
+    const K: usize = 1536;
+    const COLUMNS: usize = 512;
+    let x = floats(COLUMNS * K);
+    let (mut space, mut out) = (Box::new(Workspace::ZERO), vec![0.0; MC * COLUMNS]);
+    let mut group = c.benchmark_group("gemm");
+    group.throughput(Throughput::Elements((MC * K * COLUMNS) as u64));
+    for format in Format::ALL {
+        let Some(scale) = format.activation() else { continue };
+        let w = weights(format, MC * K);
+        let mut blocks = vec![ActBlock::ZERO; COLUMNS * ActBlock::count(K)];
+        for (x, blocks) in x.chunks(K).zip(blocks.chunks_mut(ActBlock::count(K))) {
+            Kernels::new(Isa::detect()).quantize(scale, x, blocks);
+        }
+        for kernels in Isa::available().map(Kernels::new).filter(|k| k.has_gemm(format)) {
+            let id = BenchmarkId::new(kernels.isa().level().name(), format.name().to_lowercase());
+            group.bench_function(id, |bench| {
+                bench.iter(|| {
+                    let (w, x) = (black_box(&w), black_box(&blocks));
+                    kernels.gemm(format, w, x, ActBlock::count(K), &mut space, &mut out);
+                });
+            });
         }
     }
 }
@@ -276,7 +305,7 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, quantize, quantize_weights, narrow,
+    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, gemm, quantize, quantize_weights, narrow,
         elementwise, chain, attention
 }
 criterion_main!(kernels);

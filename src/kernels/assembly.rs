@@ -30,6 +30,7 @@ macro_rules! files {
             include_str!("../../asm/x86_64/q6_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/gemm_8x6_avx2.S"),
             include_str!("../../asm/x86_64/gemm_32x6_avx512vnni.S"),
+            include_str!("../../asm/x86_64/gemm_32x6_blocks_avx512vnni.S"),
         )
     };
 }

@@ -123,15 +123,13 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Level::AvxVnni | Level::Avx512 => scalar.with_avx2().with_avx2_asm(),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => Kernels {
-                gemms: gemm::avx512vnni::GEMMS,
-                ..scalar.with_avx2().with_avx2_asm()
-            },
+            Level::Avx512Vnni => {
+                Kernels { gemms: gemm::avx512vnni::GEMMS, ..scalar.with_avx2().with_avx2_asm() }
+            }
             #[cfg(asm_x86_64)]
-            Level::Avx512VnniAsm => Kernels {
-                gemms: gemm::avx512vnni_asm::GEMMS,
-                ..scalar.with_avx2().with_avx2_asm()
-            },
+            Level::Avx512VnniAsm => {
+                Kernels { gemms: gemm::avx512vnni_asm::GEMMS, ..scalar.with_avx2().with_avx2_asm() }
+            }
             // An `Isa` of another architecture's level cannot be made.
             #[allow(unreachable_patterns)]
             _ => scalar,

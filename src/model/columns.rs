@@ -49,7 +49,7 @@ impl<'a> Columns<'a> {
         } else {
             (8, 16..=usize::MAX)
         };
-        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::MR);
+        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::ROWS);
         let chunk = chunk.clamp(*range.start(), *range.end());
         let mut tasks = Vec::new();
         for (i, (matrix, _)) in products.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Products of several rows and several columns.
 
 use quickcheck::{Arbitrary, Gen};
-use quintile::kernels::gemm::{MC, MR, NR, Workspace};
+use quintile::kernels::gemm::{MC, MR, NR, ROWS, Workspace};
 
 use crate::draw::*;
 
@@ -10,22 +10,48 @@ fn a_product_equals_scalar_row_dots_for_every_format_on_any_bytes() {
     check(1_000, |g| {
         let (rows, columns) = (MR * (usize::arbitrary(g) % 4), usize::arbitrary(g) % (3 * NR));
         let blocks = usize::arbitrary(g) % 4;
-        assert_product(g, rows, blocks, columns);
+        let absent = usize::arbitrary(g) % 8;
+        assert_product(g, rows, blocks, absent, columns);
     });
 }
 
 #[test]
 fn a_product_of_more_rows_than_are_unpacked_together_equals_scalar_row_dots() {
-    assert_product(&mut Gen::from_size_and_seed(64, 3), MC + MR, 1, NR + 1);
+    assert_product(&mut Gen::from_size_and_seed(64, 3), MC + MR, 1, 0, NR + 1);
 }
 
-fn assert_product(g: &mut Gen, rows: usize, blocks: usize, columns: usize) {
+#[test]
+fn a_product_at_any_edge_of_a_tile_equals_scalar_row_dots() {
+    let mut g = Gen::from_size_and_seed(64, 5);
+    for columns in 1..=13 {
+        for (rows, absent) in (1..=5).map(|n| n * MR).zip([0, 7, 3, 1, 6]) {
+            assert_product(&mut g, rows, 2, absent, columns);
+        }
+    }
+}
+
+#[test]
+fn a_product_of_rows_too_long_to_be_unpacked_at_once_equals_scalar_row_dots() {
+    // More than twice the 568 blocks of 32 of the smallest format that fit.
+    assert_product(&mut Gen::from_size_and_seed(64, 7), 3 * MR, 145, 3, 4 * 16 + 5);
+}
+
+#[test]
+fn a_product_of_more_long_rows_and_columns_than_wait_together_equals_scalar_row_dots() {
+    // More than 12 super-blocks, and than 96 columns.
+    assert_product(&mut Gen::from_size_and_seed(64, 9), ROWS + MR, 13, 5, 16 * NR + 1);
+}
+
+/// Of formats with blocks of 32, so many of the last super-block are `absent`.
+fn assert_product(g: &mut Gen, rows: usize, blocks: usize, absent: usize, columns: usize) {
     let mut space = Box::new(Workspace::ZERO);
     for format in quantised_formats().filter(|format| siblings().any(|k| k.has_gemm(*format))) {
-        let per_row = blocks * 256 / format.block_len();
+        let absent = if format.block_len() == 32 { absent } else { 0 };
+        let per_row = (blocks * 256 / format.block_len()).saturating_sub(absent);
         let row: Vec<_> = (0..rows).map(|_| hard_row(g, format, per_row)).collect();
         let act = format.activation().expect("a quantised format");
-        let column: Vec<_> = (0..columns).map(|_| activations(g, act, 256 * blocks)).collect();
+        let column: Vec<_> =
+            (0..columns).map(|_| activations(g, act, per_row * format.block_len())).collect();
         // Without blocks, there is nothing that tells how many rows and columns there are.
         let (rows, columns) = if blocks == 0 { (0, 0) } else { (rows, columns) };
         for kernels in siblings().filter(|kernels| kernels.has_gemm(format)) {

@@ -29,6 +29,8 @@ pub(super) mod avx512vnni_asm;
 
 /// Rows of a micro-kernel, the lanes of a register.
 pub const MR: usize = 8;
+/// Rows of a micro-kernel of the level that has most: a range of as many, or a multiple, leaves no part of a tile empty.
+pub const ROWS: usize = 32;
 /// Columns of a micro-kernel, at most: of sixteen registers six hold sums, four weights, one scales, four products. Each
 /// step of 16 values then loads five registers of weights for 24 operands of activations, and two loads a cycle keep up
 /// with two multiplications; with four columns they would not.
@@ -67,8 +69,8 @@ pub struct Workspace {
     bytes: [u8; WORKSPACE],
 }
 
-/// Bytes of a [`Workspace`]: [`MC`] rows unpacked, of the level that takes most, and some columns.
-const WORKSPACE: usize = 120 << 10;
+/// Bytes of a [`Workspace`]: of what levels make of some rows and columns, the most.
+const WORKSPACE: usize = 232 << 10;
 
 impl core::fmt::Debug for Workspace {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -77,7 +79,7 @@ impl core::fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// Of 120 KiB: for the heap, one for each thread.
+    /// Of 232 KiB: for the heap, one for each thread.
     pub const ZERO: Workspace = Workspace { bytes: [0; WORKSPACE] };
 
     /// The workspace as one level lays it out; what it holds does not matter.
@@ -98,14 +100,20 @@ unsafe trait Layout: Copy {}
 /// Multiplies rows, a multiple of [`MR`], by columns.
 ///
 /// # Safety
-/// `w` holds a multiple of [`MR`] rows of `blocks` super-blocks, `x` a whole number of columns of as many, `out` an element for
-/// each of both, and the CPU has the features that the sibling enables.
+/// `w` holds a multiple of [`MR`] rows of `blocks` super-blocks, or of blocks of 32 that fill so many, the last but in part;
+/// `x` a whole number of columns of `blocks` blocks, `out` an element for each of both, neither of none, and the CPU has the
+/// features that the sibling enables.
 pub(super) type Gemm =
     unsafe fn(w: &[u8], x: &[ActBlock], blocks: usize, space: &mut Workspace, out: &mut [f32]);
 
 /// The siblings of one level, by weight format: `None` where row dots serve.
 #[derive(Clone, Copy)]
 pub(super) struct Gemms {
+    pub q4_0: Option<Sibling<Gemm>>,
+    pub q4_1: Option<Sibling<Gemm>>,
+    pub q5_0: Option<Sibling<Gemm>>,
+    pub q5_1: Option<Sibling<Gemm>>,
+    pub q8_0: Option<Sibling<Gemm>>,
     pub q2_k: Option<Sibling<Gemm>>,
     pub q3_k: Option<Sibling<Gemm>>,
     pub q4_k: Option<Sibling<Gemm>>,
@@ -115,7 +123,18 @@ pub(super) struct Gemms {
 
 impl Gemms {
     /// No format has one.
-    pub const NONE: Gemms = Gemms { q2_k: None, q3_k: None, q4_k: None, q5_k: None, q6_k: None };
+    pub const NONE: Gemms = Gemms {
+        q4_0: None,
+        q4_1: None,
+        q5_0: None,
+        q5_1: None,
+        q8_0: None,
+        q2_k: None,
+        q3_k: None,
+        q4_k: None,
+        q5_k: None,
+        q6_k: None,
+    };
 
     pub fn choices(self) -> impl Iterator<Item = Choice> {
         let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
@@ -128,6 +147,11 @@ impl Gemms {
 
     fn get(&self, format: Format) -> Option<Sibling<Gemm>> {
         match format {
+            Format::Q4_0 => self.q4_0,
+            Format::Q4_1 => self.q4_1,
+            Format::Q5_0 => self.q5_0,
+            Format::Q5_1 => self.q5_1,
+            Format::Q8_0 => self.q8_0,
             Format::Q2K => self.q2_k,
             Format::Q3K => self.q3_k,
             Format::Q4K => self.q4_k,
@@ -145,11 +169,12 @@ impl super::Kernels {
         self.gemms.get(format).is_some()
     }
 
-    /// `out[c * rows + r]` becomes the dot of row `r` and column `c`, by the [contract](self). `w` holds `rows` rows of
-    /// `blocks` super-blocks at any address, `x` the columns, one behind the other.
+    /// `out[c * rows + r]` becomes the dot of row `r` and column `c`, by the [contract](self). `x` holds the columns, of `blocks`
+    /// blocks each, one behind the other, and `w` the rows, of as many values, at any address; of the last blocks of columns of a
+    /// format of 32, rows may lack some.
     ///
     /// # Panics
-    /// If `rows` is no multiple of [`MR`], the lengths disagree, or the level [has none](Self::has_gemm) of this
+    /// If the rows are no multiple of [`MR`], the lengths disagree, or the level [has none](Self::has_gemm) of this
     /// format.
     pub fn gemm(
         &self,
@@ -161,16 +186,18 @@ impl super::Kernels {
         out: &mut [f32],
     ) {
         let gemm = self.gemms.get(format).expect("gemm: the level has none of this format");
-        let row_bytes = blocks * (256 / format.block_len()) * format.block_bytes();
-        let rows = w.len().checked_div(row_bytes).unwrap_or(0);
-        assert_eq!(w.len(), rows * row_bytes, "gemm: bytes of rows of {row_bytes}");
-        assert!(rows.is_multiple_of(MR), "gemm: {rows} rows, no multiple of {MR}");
         let columns = x.len().checked_div(blocks).unwrap_or(0);
         assert_eq!(x.len(), columns * blocks, "gemm: activations in columns of {blocks} blocks");
-        assert_eq!(out.len(), columns * rows, "gemm: outputs of {columns} columns of {rows}");
+        let rows = out.len().checked_div(columns).unwrap_or(0);
+        assert_eq!(out.len(), columns * rows, "gemm: outputs of {columns} columns");
+        assert!(rows.is_multiple_of(MR), "gemm: {rows} rows, no multiple of {MR}");
         if out.is_empty() {
             return;
         }
+        let per_row = (w.len() / format.block_bytes()).checked_div(rows).unwrap_or(0);
+        assert_eq!(w.len(), rows * per_row * format.block_bytes(), "gemm: bytes of {rows} rows");
+        let values = per_row * format.block_len();
+        assert_eq!(blocks, ActBlock::count(values), "gemm: activations of rows of {values}");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
         unsafe { (gemm.run)(w, x, blocks, space, out) }
     }

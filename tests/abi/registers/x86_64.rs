@@ -35,9 +35,12 @@ struct State {
     ones: [u64; 4],
     /// 224: the upper halves of ymm0 to ymm15.
     upper: [[u64; 2]; 16],
-    /// 480: the argument in rcx.
-    fourth: usize,
+    /// 480: rcx, r8, r9.
+    more_arguments: [usize; 3],
 }
+
+/// What is in a register that takes no argument.
+const NONE: usize = usize::MAX;
 
 struct Shared(UnsafeCell<State>);
 // SAFETY: used by one call at a time; the module above holds a lock.
@@ -66,7 +69,7 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
     result: 0,
     ones: [u64::MAX; 4],
     upper: [[0; 2]; 16],
-    fourth: 0,
+    more_arguments: [0; 3],
 }));
 
 /// Calls `f` with `argument`; the names of what it changed.
@@ -76,7 +79,7 @@ static STATE: Shared = Shared(UnsafeCell::new(State {
 pub unsafe fn call(f: extern "C" fn(*mut c_void), argument: *mut c_void) -> Vec<&'static str> {
     // The compiler decides about the upper halves in what it makes.
     // SAFETY: the caller's promise.
-    unsafe { trampoline(f as usize, [argument as usize, 0, 0, 0]) };
+    unsafe { trampoline(f as usize, [argument as usize, 0, 0, 0, NONE, NONE]) };
     // SAFETY: the call is over.
     changed(unsafe { &*STATE.0.get() }, false)
 }
@@ -84,14 +87,14 @@ pub unsafe fn call(f: extern "C" fn(*mut c_void), argument: *mut c_void) -> Vec<
 /// Calls an assembly function directly: nothing the compiler made saves a register between it and here.
 ///
 /// # Safety
-/// `f` takes these arguments, at most four.
+/// `f` takes these arguments, at most six.
 #[cfg(asm_x86_64)]
 pub unsafe fn call_assembly(label: fmt::Arguments<'_>, f: usize, arguments: &[usize]) -> f32 {
-    let mut four = [0; 4];
-    four[..arguments.len()].copy_from_slice(arguments);
+    let mut six = [0, 0, 0, 0, NONE, NONE];
+    six[..arguments.len()].copy_from_slice(arguments);
     // SAFETY: the caller's promise.
     let (seen, result) = super::with_label(label, || unsafe {
-        trampoline(f, four);
+        trampoline(f, six);
         let state = &*STATE.0.get();
         (changed(state, true), state.result)
     });
@@ -126,12 +129,12 @@ fn changed(state: &State, clean_upper_halves: bool) -> Vec<&'static str> {
 
 /// # Safety
 /// `function` takes the arguments; no other call is running.
-unsafe fn trampoline(function: usize, [first, second, third, fourth]: [usize; 4]) {
+unsafe fn trampoline(function: usize, [first, second, third, more @ ..]: [usize; 6]) {
     // SAFETY: no other call is running.
     let state = unsafe { &mut *STATE.0.get() };
     state.function = function;
     state.arguments = [first, second, third];
-    state.fourth = fourth;
+    state.more_arguments = more;
     state.avx = u64::from(std::is_x86_feature_detected!("avx"));
     // SAFETY: everything that the call may change is saved, or declared as changed; the stack pointer is restored
     // from memory, whatever the function did to it.
@@ -165,7 +168,9 @@ unsafe fn trampoline(function: usize, [first, second, third, fourth]: [usize; 4]
             "mov rsi, [rip + {state} + 16]",
             "mov rdx, [rip + {state} + 24]",
             "mov rcx, [rip + {state} + 480]",
-            "mov rax, -1", "mov r8, -1", "mov r9, -1", "mov r10, -1", "mov r11, -1",
+            "mov r8, [rip + {state} + 488]",
+            "mov r9, [rip + {state} + 496]",
+            "mov rax, -1", "mov r10, -1", "mov r11, -1",
             "call [rip + {state}]",
             "mov [rip + {state} + 56], rsp",
             "mov rsp, [rip + {state} + 48]",
@@ -255,7 +260,7 @@ mod tests {
             let seen = super::super::with_label(format_args!("{name}"), || {
                 // SAFETY: the functions take no arguments, and break only what is restored.
                 unsafe {
-                    trampoline(function as usize, [0; 4]);
+                    trampoline(function as usize, [0; 6]);
                     changed(&*STATE.0.get(), true)
                 }
             });

@@ -23,6 +23,7 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
+    ..Gemms::NONE
 };
 
 /// How a [`Workspace`] is laid out.

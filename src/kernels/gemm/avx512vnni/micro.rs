@@ -55,9 +55,7 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
         let mins = mins.each_ref().map(|mins| words(mins));
         for (msum, sums) in msum.iter_mut().zip(sums) {
             let two = _mm512_set1_epi32(sums[g]);
-            *msum = core::array::from_fn(|half| {
-                _mm512_dpwssd_epi32(msum[half], mins[half], two)
-            });
+            *msum = core::array::from_fn(|half| _mm512_dpwssd_epi32(msum[half], mins[half], two));
         }
     }
     for (c, x) in x.iter().enumerate() {
@@ -81,7 +79,7 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8; 64]) -> __m512i {
+pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
     // SAFETY: the array holds 64 bytes.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
@@ -96,7 +94,7 @@ fn words<T>(words: &[T; 16]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn floats(floats: &[f32; 16]) -> __m512 {
+pub(super) fn floats(floats: &[f32; 16]) -> __m512 {
     // SAFETY: the array holds sixteen numbers.
     unsafe { _mm512_loadu_ps(floats.as_ptr()) }
 }

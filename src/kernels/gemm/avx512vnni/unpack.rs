@@ -31,7 +31,7 @@ pub trait Interleave: Block {
 /// The 16 bytes at `AT` of each row: in register `i`, word `i` of every row.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn words<B: Block, const AT: usize>(rows: &[&B; LANES]) -> [__m512i; 4] {
+pub(super) fn words<B: Block, const AT: usize>(rows: &[&B; LANES]) -> [__m512i; 4] {
     const { assert!(AT + 16 <= size_of::<B>()) };
     // SAFETY: the bytes lie in the block.
     let load = |r: usize| unsafe {
@@ -73,7 +73,7 @@ fn store<T>(x: __m512i, out: &mut [T; LANES]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
+pub(super) fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
     // SAFETY: the array holds 64 bytes.
     unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), x) };
 }
@@ -81,7 +81,7 @@ fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
 /// Halves in the lower 16 bits of each lane.
 #[inline]
 #[target_feature(enable = "avx512f,f16c")]
-fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
+pub(super) fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
     let halves = _mm512_cvtepi32_epi16(x);
     let (low, high) = out.split_at_mut(8);
     // SAFETY: each half of the array holds eight numbers.
@@ -95,7 +95,7 @@ fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn and(x: __m512i, mask: i32) -> __m512i {
+pub(super) fn and(x: __m512i, mask: i32) -> __m512i {
     _mm512_and_si512(x, _mm512_set1_epi32(mask))
 }
 
@@ -135,7 +135,7 @@ fn scales_and_mins<B: Block>(rows: &[&B; LANES], half: usize, panel: &mut Panel)
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn low_4(x: __m512i) -> __m512i {
+pub(super) fn low_4(x: __m512i) -> __m512i {
     and(x, LOW_4)
 }
 
@@ -195,9 +195,7 @@ impl Interleave for BlockQ5K {
             eight::<_, 112, 128>(&rows),
             eight::<_, 144, 160>(&rows),
         ];
-        for (p, (out, qs)) in
-            panel.quants.as_chunks_mut::<16>().0.iter_mut().zip(qs).enumerate()
-        {
+        for (p, (out, qs)) in panel.quants.as_chunks_mut::<16>().0.iter_mut().zip(qs).enumerate() {
             for (i, q) in qs.into_iter().enumerate() {
                 let fifth = |j: i32| bits(qh[i], 4 - j, 0x1010_1010);
                 let (low, high) = (low_4(q), low_4(_mm512_srli_epi32::<4>(q)));
@@ -259,8 +257,7 @@ impl Interleave for BlockQ2K {
     unsafe fn interleave(rows: [&Self; LANES], half: usize, panel: &mut Panel) {
         let scales = words::<_, 0>(&rows);
         let parts = [eight::<_, 16, 32>(&rows), eight::<_, 48, 64>(&rows)];
-        for (h, (out, qs)) in
-            panel.quants.as_chunks_mut::<32>().0.iter_mut().zip(parts).enumerate()
+        for (h, (out, qs)) in panel.quants.as_chunks_mut::<32>().0.iter_mut().zip(parts).enumerate()
         {
             for (i, q) in qs.into_iter().enumerate() {
                 for part in 0..4 {
@@ -314,23 +311,19 @@ impl Interleave for BlockQ3K {
         for (i, scales) in scales.iter_mut().enumerate() {
             *scales = _mm512_or_si512(*scales, bits(top, 4 - 2 * i as i32, 0x3030_3030));
         }
-        for (h, (out, qs)) in
-            panel.quants.as_chunks_mut::<32>().0.iter_mut().zip(parts).enumerate()
+        for (h, (out, qs)) in panel.quants.as_chunks_mut::<32>().0.iter_mut().zip(parts).enumerate()
         {
             for (i, q) in qs.into_iter().enumerate() {
                 for part in 0..4 {
                     let j = 8 * h + 2 * part + i / 4;
-                    let scale =
-                        _mm512_sub_epi32(byte(scales[j / 4], j % 4), _mm512_set1_epi32(32));
+                    let scale = _mm512_sub_epi32(byte(scales[j / 4], j % 4), _mm512_set1_epi32(32));
                     let low = bits(q, -2 * part as i32, 0x0303_0303);
                     let third = bits(hmask[i], 2 - 4 * h as i32 - part as i32, 0x0404_0404);
                     // (q - 4) · s + 127 lies in 3..=255, so a word multiplies two bytes: 257 · (127 - 4 s) is what
                     // both have beside q · s.
                     let words = both(scale);
-                    let rest = _mm512_sub_epi16(
-                        _mm512_set1_epi16(127),
-                        _mm512_slli_epi16::<2>(words),
-                    );
+                    let rest =
+                        _mm512_sub_epi16(_mm512_set1_epi16(127), _mm512_slli_epi16::<2>(words));
                     let rest = _mm512_add_epi16(rest, _mm512_slli_epi16::<8>(rest));
                     let product = _mm512_mullo_epi16(_mm512_or_si512(low, third), words);
                     store_quants(_mm512_add_epi16(product, rest), &mut out[8 * part + i][half]);
