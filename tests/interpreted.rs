@@ -10,7 +10,7 @@ use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
 use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 use quintile::kernels::elementwise::RopePairs;
-use quintile::kernels::gemm::{MR, Workspace};
+use quintile::kernels::gemm::{MR, ROWS, Workspace};
 
 const SCALAR: Kernels = Kernels::new(Isa::SCALAR);
 
@@ -128,10 +128,12 @@ fn rows_equal_scalar() {
 
 #[test]
 fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
+    // A tile and a part of one.
+    const N: usize = ROWS + MR;
     let mut space = Box::new(Workspace::ZERO);
     for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
         let per_row = 256 / format.block_len();
-        let rows = row(format, MR * per_row);
+        let rows = row(format, N * per_row);
         let [x, y, ..] = columns(format, 256);
         for kernels in siblings() {
             let mut out = [9.0; MR];
@@ -143,12 +145,12 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
             assert_same(&out, &want, &format_args!("gemv {kernels:?} {format}"));
         }
         for kernels in siblings().filter(|kernels| kernels.has_gemm(format)) {
-            let mut out = [9.0; 2 * MR];
+            let mut out = [9.0; 2 * N];
             let both = [&x[..], &y[..]].concat();
             kernels.gemm(format, &rows[1..], &both, 1, &mut space, &mut out);
-            for (r, w) in rows[1..].chunks(rows[1..].len() / MR).enumerate() {
+            for (r, w) in rows[1..].chunks(rows[1..].len() / N).enumerate() {
                 let want = [&x, &y].map(|x| SCALAR.qdot(format, w, x));
-                let got = [out[r], out[MR + r]];
+                let got = [out[r], out[N + r]];
                 assert_same(&got, &want, &format_args!("{kernels:?} {format} row {r}"));
             }
         }

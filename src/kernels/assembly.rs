@@ -32,6 +32,7 @@ macro_rules! files {
             include_str!("../../asm/x86_64/gemm_8x6_avx2.S"),
             include_str!("../../asm/x86_64/gemm_32x6_avx512vnni.S"),
             include_str!("../../asm/x86_64/gemm_16x4_avx2.S"),
+            include_str!("../../asm/x86_64/gemm_32x6_blocks_avx512vnni.S"),
         )
     };
 }

@@ -143,7 +143,7 @@ const ROW_BLOCK_BYTES: usize = 128 << 10;
 /// Computes the rows of `out` of the product, for every column: `out[c][r] = Σ w[r]·x[c]`.
 ///
 /// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`]; this takes
-/// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::MR`], to be fast.
+/// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::ROWS`], to be fast.
 /// Without scratch, and for a few columns, as in decoding, rows are multiplied one by one: in blocks that fit the
 /// second-level cache, by groups of four columns, which stay in the first-level cache.
 ///

@@ -49,7 +49,7 @@ impl<'a> Columns<'a> {
         } else {
             (8, 16..=usize::MAX)
         };
-        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::MR);
+        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::ROWS);
         let chunk = chunk.clamp(*range.start(), *range.end());
         let products = products.map(|(matrix, out)| {
             let x = Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);

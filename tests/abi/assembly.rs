@@ -23,6 +23,14 @@ enum Kind {
     /// Blocks of 32 of sixteen rows, unpacked, so many columns, and the lanes of their elements.
     #[cfg_attr(asm_aarch64, allow(dead_code))]
     Tile(Format, usize),
+    /// A super-block of 32 rows, one of so many columns and from each to the next, their sums, the place of their elements,
+    /// and from column to column.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    Wide(usize),
+    /// Blocks of 32 of 32 rows, so many columns and from each to the next, their sides, eight lanes of their elements, and how
+    /// many.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    WideBlocks(usize),
     /// Two rows, two rows of activations, and the place of four results.
     #[cfg_attr(asm_x86_64, allow(dead_code))]
     TwoByTwo(Format),
@@ -45,18 +53,54 @@ macro_rules! functions {
 functions! {
     "x86_64", extern "sysv64";
     quintile_dot_f32_avx2: Avx2Asm, Kind::DotF32;
+    quintile_gemm_blocks_mins_32x1_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(1);
+    quintile_gemm_blocks_mins_32x2_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(2);
+    quintile_gemm_blocks_mins_32x3_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(3);
+    quintile_gemm_blocks_mins_32x4_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(4);
+    quintile_gemm_blocks_mins_32x5_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(5);
+    quintile_gemm_blocks_mins_32x6_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(6);
+    quintile_gemm_blocks_offset_32x1_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(1);
+    quintile_gemm_blocks_offset_32x2_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(2);
+    quintile_gemm_blocks_offset_32x3_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(3);
+    quintile_gemm_blocks_offset_32x4_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(4);
+    quintile_gemm_blocks_offset_32x5_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(5);
+    quintile_gemm_blocks_offset_32x6_avx512vnni: Avx512VnniAsm, Kind::WideBlocks(6);
+    quintile_gemm_flat_mins_16_32x1_avx512vnni: Avx512VnniAsm, Kind::Wide(1);
+    quintile_gemm_flat_mins_16_32x2_avx512vnni: Avx512VnniAsm, Kind::Wide(2);
+    quintile_gemm_flat_mins_16_32x3_avx512vnni: Avx512VnniAsm, Kind::Wide(3);
+    quintile_gemm_flat_mins_16_32x4_avx512vnni: Avx512VnniAsm, Kind::Wide(4);
+    quintile_gemm_flat_mins_16_32x5_avx512vnni: Avx512VnniAsm, Kind::Wide(5);
+    quintile_gemm_flat_mins_16_32x6_avx512vnni: Avx512VnniAsm, Kind::Wide(6);
+    quintile_gemm_flat_offset_32x1_avx512vnni: Avx512VnniAsm, Kind::Wide(1);
+    quintile_gemm_flat_offset_32x2_avx512vnni: Avx512VnniAsm, Kind::Wide(2);
+    quintile_gemm_flat_offset_32x3_avx512vnni: Avx512VnniAsm, Kind::Wide(3);
+    quintile_gemm_flat_offset_32x4_avx512vnni: Avx512VnniAsm, Kind::Wide(4);
+    quintile_gemm_flat_offset_32x5_avx512vnni: Avx512VnniAsm, Kind::Wide(5);
+    quintile_gemm_flat_offset_32x6_avx512vnni: Avx512VnniAsm, Kind::Wide(6);
     quintile_gemm_mins_16_8x1_avx2: Avx2Asm, Kind::Micro(1);
     quintile_gemm_mins_16_8x2_avx2: Avx2Asm, Kind::Micro(2);
     quintile_gemm_mins_16_8x3_avx2: Avx2Asm, Kind::Micro(3);
     quintile_gemm_mins_16_8x4_avx2: Avx2Asm, Kind::Micro(4);
     quintile_gemm_mins_16_8x5_avx2: Avx2Asm, Kind::Micro(5);
     quintile_gemm_mins_16_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_mins_32_32x1_avx512vnni: Avx512VnniAsm, Kind::Wide(1);
+    quintile_gemm_mins_32_32x2_avx512vnni: Avx512VnniAsm, Kind::Wide(2);
+    quintile_gemm_mins_32_32x3_avx512vnni: Avx512VnniAsm, Kind::Wide(3);
+    quintile_gemm_mins_32_32x4_avx512vnni: Avx512VnniAsm, Kind::Wide(4);
+    quintile_gemm_mins_32_32x5_avx512vnni: Avx512VnniAsm, Kind::Wide(5);
+    quintile_gemm_mins_32_32x6_avx512vnni: Avx512VnniAsm, Kind::Wide(6);
     quintile_gemm_mins_32_8x1_avx2: Avx2Asm, Kind::Micro(1);
     quintile_gemm_mins_32_8x2_avx2: Avx2Asm, Kind::Micro(2);
     quintile_gemm_mins_32_8x3_avx2: Avx2Asm, Kind::Micro(3);
     quintile_gemm_mins_32_8x4_avx2: Avx2Asm, Kind::Micro(4);
     quintile_gemm_mins_32_8x5_avx2: Avx2Asm, Kind::Micro(5);
     quintile_gemm_mins_32_8x6_avx2: Avx2Asm, Kind::Micro(6);
+    quintile_gemm_offset_16_32x1_avx512vnni: Avx512VnniAsm, Kind::Wide(1);
+    quintile_gemm_offset_16_32x2_avx512vnni: Avx512VnniAsm, Kind::Wide(2);
+    quintile_gemm_offset_16_32x3_avx512vnni: Avx512VnniAsm, Kind::Wide(3);
+    quintile_gemm_offset_16_32x4_avx512vnni: Avx512VnniAsm, Kind::Wide(4);
+    quintile_gemm_offset_16_32x5_avx512vnni: Avx512VnniAsm, Kind::Wide(5);
+    quintile_gemm_offset_16_32x6_avx512vnni: Avx512VnniAsm, Kind::Wide(6);
     quintile_gemm_offset_16_8x1_avx2: Avx2Asm, Kind::Micro(1);
     quintile_gemm_offset_16_8x2_avx2: Avx2Asm, Kind::Micro(2);
     quintile_gemm_offset_16_8x3_avx2: Avx2Asm, Kind::Micro(3);
@@ -293,6 +337,66 @@ fn the_assembled_tiles_leave_the_registers_of_their_caller() {
                 tile.chunks(16 * 8).flat_map(|l| bits_of(&l[..2 * columns * 8])).collect::<Vec<_>>()
             };
             assert_eq!(lanes(out.written()), lanes(&before), "{label}: nothing was to be added");
+        }
+    }
+}
+
+/// Bytes of what the wide micro-kernels take: of a panel and of a block, whole lines of a cache.
+#[cfg(asm_x86_64)]
+const WIDE: [usize; 2] = [64 * 128 + 16 * 128 + 8 * 128 + 256, 1024 + 256];
+
+#[test]
+#[cfg(asm_x86_64)]
+fn the_wide_micro_kernels_leave_the_registers_of_their_caller() {
+    const STRIDE: usize = 35;
+    let (mut w, mut x, mut sums) = (Buffer::new(WIDE[0]), Buffer::new(6), Buffer::new(6 * 64));
+    let mut out = Buffer::new(5 * STRIDE + 32);
+    for (name, kind, f) in functions() {
+        let Kind::Wide(columns) = kind else { continue };
+        for side in Side::BOTH {
+            let w = w.input(side, &[0u8; WIDE[0]]).as_ptr() as usize;
+            let x = x.input(side, &vec![ActBlock::ZERO; columns]).as_ptr() as usize;
+            let sums = sums.input(side, &vec![0u8; columns * 64]).as_ptr() as usize;
+            let before = values((columns - 1) * STRIDE + 32, 4);
+            let place = out.output(side, &before).as_mut_ptr() as usize;
+            let label = format_args!("{name}, {side:?}");
+            let arguments = [w, x, size_of::<ActBlock>(), sums, place, STRIDE];
+            // SAFETY: all of the structures, and place for 32 elements of each column.
+            unsafe { call_assembly(label, f, &arguments) };
+            assert_eq!(
+                bits_of(out.written()),
+                bits_of(&before),
+                "{label}: nothing was to be added"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg(asm_x86_64)]
+fn the_wide_micro_kernels_of_blocks_leave_the_registers_of_their_caller() {
+    const COUNT: usize = 2;
+    let (mut w, mut x) = (Buffer::new(8 * COUNT * WIDE[1]), Buffer::new(6 * COUNT));
+    let (mut sides, mut lanes) = (Buffer::new(6 * 12 * 64), Buffer::new(8 * 6 * 32));
+    for (name, kind, f) in functions() {
+        let Kind::WideBlocks(columns) = kind else { continue };
+        for (side, is_first) in Side::BOTH.into_iter().flat_map(|s| [(s, 0), (s, 1)]) {
+            let w = w.input(side, &[0u8; 8 * COUNT * WIDE[1]]).as_ptr() as usize;
+            let x = x.input(side, &vec![ActBlock::ZERO; columns * COUNT]).as_ptr() as usize;
+            let len = (columns - 1) * 12 * 64 + COUNT * 64;
+            let sides = sides.input(side, &vec![0u8; len]).as_ptr() as usize;
+            let before = values(8 * 6 * 32, 4);
+            let place = lanes.output(side, &before).as_mut_ptr() as usize;
+            let label = format_args!("{name}, {side:?}, first: {is_first}");
+            let step = COUNT * size_of::<ActBlock>();
+            let arguments = [w, x, step, sides, place, 2 * COUNT + is_first];
+            // SAFETY: all of the structures, of two super-blocks.
+            unsafe { call_assembly(label, f, &arguments) };
+            let mut want = before.clone();
+            if is_first == 1 {
+                want.chunks_mut(6 * 32).for_each(|lane| lane[..columns * 32].fill(0.0));
+            }
+            assert_eq!(bits_of(lanes.written()), bits_of(&want), "{label}");
         }
     }
 }

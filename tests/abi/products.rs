@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, Format};
-use quintile::kernels::gemm::{MR, NR, Workspace};
+use quintile::kernels::gemm::{MR, NR, ROWS, Workspace};
 
 use crate::guard::Buffer;
 use crate::registers::call;
@@ -163,11 +163,13 @@ fn gemv_keeps_to_its_slices_and_registers() {
 #[test]
 fn gemm_keeps_to_its_slices_and_registers() {
     const BLOCKS: usize = 2;
-    let (mut w, mut x) = (Buffer::new(2 * MR * BLOCKS * 320), Buffer::new((NR + 3) * BLOCKS));
-    let (mut out, mut space) = (Buffer::new(2 * MR * (NR + 3)), Box::new(Workspace::ZERO));
+    let (mut w, mut x) = (Buffer::new(2 * ROWS * BLOCKS * 320), Buffer::new((NR + 3) * BLOCKS));
+    let (mut out, mut space) = (Buffer::new(2 * ROWS * (NR + 3)), Box::new(Workspace::ZERO));
     for format in Format::ALL {
         let Some(scale) = format.activation() else { continue };
-        for (rows, columns) in [(MR, 1), (MR, NR), (2 * MR, NR + 3), (MR, 3), (2 * MR, 4)] {
+        for (rows, columns) in
+            [(MR, 1), (MR, NR), (MR, 3), (2 * MR, 4), (2 * MR, NR + 3), (ROWS, NR), (ROWS + MR, 5)]
+        {
             let weights = row(format, rows * BLOCKS * 256 / format.block_len());
             let acts = activations(scale, columns * BLOCKS * 256, 3);
             let want: Vec<f32> = acts

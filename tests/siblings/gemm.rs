@@ -1,7 +1,7 @@
 //! Products of several rows and several columns.
 
 use quickcheck::{Arbitrary, Gen};
-use quintile::kernels::gemm::{MC, MR, NR, Workspace};
+use quintile::kernels::gemm::{MC, MR, NR, ROWS, Workspace};
 
 use crate::draw::*;
 
@@ -54,6 +54,12 @@ fn a_product_at_any_edge_of_a_tile_equals_scalar_row_dots() {
 fn a_product_of_rows_too_long_to_be_unpacked_at_once_equals_scalar_row_dots() {
     // More than twice the 568 blocks of 32 of the smallest format that fit.
     assert_product(&mut Gen::from_size_and_seed(64, 7), 3 * MR, 145, 3, 4 * 16 + 5);
+}
+
+#[test]
+fn a_product_of_more_long_rows_and_columns_than_wait_together_equals_scalar_row_dots() {
+    // More than 12 super-blocks, and than 96 columns.
+    assert_product(&mut Gen::from_size_and_seed(64, 9), ROWS + MR, 13, 5, 16 * NR + 1);
 }
 
 /// Of formats with blocks of 32, so many of the last super-block are `absent`.

@@ -25,6 +25,8 @@ pub(super) mod avx2_asm;
 
 /// Rows of a micro-kernel, the lanes of a register.
 pub const MR: usize = 8;
+/// Rows of a micro-kernel of the level that has most: a range of as many, or a multiple, leaves no part of a tile empty.
+pub const ROWS: usize = 32;
 /// Columns of a micro-kernel, at most: of sixteen registers six hold sums, four weights, one scales, four products. Each
 /// step of 16 values then loads five registers of weights for 24 operands of activations, and two loads a cycle keep up
 /// with two multiplications; with four columns they would not.
@@ -94,8 +96,9 @@ unsafe trait Layout: Copy {}
 /// Multiplies rows, a multiple of [`MR`], by columns.
 ///
 /// # Safety
-/// `w` holds a multiple of [`MR`] rows of `blocks` super-blocks, `x` a whole number of columns of as many, `out` an element for
-/// each of both, and the CPU has the features that the sibling enables.
+/// `w` holds a multiple of [`MR`] rows of `blocks` super-blocks, or of blocks of 32 that fill so many, the last but in part;
+/// `x` a whole number of columns of `blocks` blocks, `out` an element for each of both, neither of none, and the CPU has the
+/// features that the sibling enables.
 pub(super) type Gemm =
     unsafe fn(w: &[u8], x: &[ActBlock], blocks: usize, space: &mut Workspace, out: &mut [f32]);
 

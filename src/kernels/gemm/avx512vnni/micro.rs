@@ -79,7 +79,7 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8; 64]) -> __m512i {
+pub(super) fn load(bytes: &[u8; 64]) -> __m512i {
     // SAFETY: the array holds 64 bytes.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
@@ -94,7 +94,7 @@ fn words<T>(words: &[T; 16]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn floats(floats: &[f32; 16]) -> __m512 {
+pub(super) fn floats(floats: &[f32; 16]) -> __m512 {
     // SAFETY: the array holds sixteen numbers.
     unsafe { _mm512_loadu_ps(floats.as_ptr()) }
 }

@@ -19,17 +19,26 @@
 //! Q3_K, weight times scale fits a byte, and what is interleaved is their product. A step of four values loads eight
 //! registers in six cycles.
 
+pub(super) mod blocks_of_32;
 mod micro;
 pub(super) mod unpack;
 
 use core::arch::x86_64::*;
 
-use super::{Gemm, Gemms, Layout, MC, NR, Workspace};
-use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use super::{Gemm, Gemms, Layout, MC, NR, ROWS, Workspace};
+use crate::formats::{
+    ActBlock, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K,
+    BlockQ6K, BlockQ8_0,
+};
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
 
 pub const GEMMS: Gemms = Gemms {
+    q4_0: Some(sibling!(blocks_of_32::gemm::<BlockQ4_0, Intrinsics> as Gemm)),
+    q4_1: Some(sibling!(blocks_of_32::gemm::<BlockQ4_1, Intrinsics> as Gemm)),
+    q5_0: Some(sibling!(blocks_of_32::gemm::<BlockQ5_0, Intrinsics> as Gemm)),
+    q5_1: Some(sibling!(blocks_of_32::gemm::<BlockQ5_1, Intrinsics> as Gemm)),
+    q8_0: Some(sibling!(blocks_of_32::gemm::<BlockQ8_0, Intrinsics> as Gemm)),
     q2_k: Some(sibling!(gemm::<BlockQ2K, Intrinsics> as Gemm)),
     q3_k: Some(sibling!(gemm::<BlockQ3K, Intrinsics> as Gemm)),
     q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
@@ -40,8 +49,7 @@ pub const GEMMS: Gemms = Gemms {
 
 /// Rows of a register.
 pub(super) const LANES: usize = 16;
-/// Rows of a micro-kernel.
-pub(super) const ROWS: usize = 2 * LANES;
+const _: () = assert!(ROWS == 2 * LANES);
 
 /// A super-block of 32 rows: of everything, the first 16 rows, then the others.
 #[derive(Clone, Copy)]
@@ -145,9 +153,6 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                     }
                     let out = &mut out[NR * j * rows + MC * i + ROWS * p..];
                     let part = ROWS.min(panel_of(p).len() / blocks);
-                    if k == 0 {
-                        out.chunks_mut(rows).take(n).for_each(|out| out[..part].fill(0.0));
-                    }
                     let (panel, sums) = (&space.panels[p], space.sums.as_ptr());
                     let micro = |out, stride| {
                         let step = blocks * size_of::<ActBlock>();
@@ -155,13 +160,19 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                         unsafe { M::MICROS[n - 1](panel, &x[k], step, sums, out, stride) };
                     };
                     if part == ROWS {
+                        if k == 0 {
+                            out.chunks_mut(rows).take(n).for_each(|out| out[..ROWS].fill(0.0));
+                        }
                         debug_assert!(out.len() >= (n - 1) * rows + ROWS);
                         prefetch_tile(out.as_ptr().wrapping_add(ROWS), rows, n);
                         micro(out.as_mut_ptr(), rows);
                         continue;
                     }
                     for (edge, out) in space.edge.iter_mut().zip(out.chunks(rows)).take(n) {
-                        edge[..part].copy_from_slice(&out[..part]);
+                        match k {
+                            0 => edge.fill(0.0),
+                            _ => edge[..part].copy_from_slice(&out[..part]),
+                        }
                     }
                     micro(space.edge.as_mut_ptr().cast(), ROWS);
                     for (edge, out) in space.edge.iter().zip(out.chunks_mut(rows)).take(n) {

@@ -31,7 +31,7 @@ pub trait Interleave: Block {
 /// The 16 bytes at `AT` of each row: in register `i`, word `i` of every row.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn words<B: Block, const AT: usize>(rows: &[&B; LANES]) -> [__m512i; 4] {
+pub(super) fn words<B: Block, const AT: usize>(rows: &[&B; LANES]) -> [__m512i; 4] {
     const { assert!(AT + 16 <= size_of::<B>()) };
     // SAFETY: the bytes lie in the block.
     let load = |r: usize| unsafe {
@@ -73,7 +73,7 @@ fn store<T>(x: __m512i, out: &mut [T; LANES]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
+pub(super) fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
     // SAFETY: the array holds 64 bytes.
     unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), x) };
 }
@@ -81,7 +81,7 @@ fn store_quants(x: __m512i, out: &mut [u8; 4 * LANES]) {
 /// Halves in the lower 16 bits of each lane.
 #[inline]
 #[target_feature(enable = "avx512f,f16c")]
-fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
+pub(super) fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
     let halves = _mm512_cvtepi32_epi16(x);
     let (low, high) = out.split_at_mut(8);
     // SAFETY: each half of the array holds eight numbers.
@@ -95,7 +95,7 @@ fn store_halves(x: __m512i, out: &mut [f32; LANES]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn and(x: __m512i, mask: i32) -> __m512i {
+pub(super) fn and(x: __m512i, mask: i32) -> __m512i {
     _mm512_and_si512(x, _mm512_set1_epi32(mask))
 }
 
@@ -135,7 +135,7 @@ fn scales_and_mins<B: Block>(rows: &[&B; LANES], half: usize, panel: &mut Panel)
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn low_4(x: __m512i) -> __m512i {
+pub(super) fn low_4(x: __m512i) -> __m512i {
     and(x, LOW_4)
 }
 
