@@ -15,6 +15,7 @@ pub mod qdot;
 pub mod qdot_exact;
 pub mod quantize;
 pub mod quantize_weights;
+pub mod sgemm;
 
 mod arith;
 #[cfg(any(asm_x86_64, asm_aarch64))]
@@ -56,6 +57,9 @@ pub struct Kernels {
     row_pairs: qdot::RowPairs,
     qdot_exact: Sibling<qdot_exact::QdotExact>,
     gemms: gemm::Gemms,
+    sgemm: Sibling<sgemm::Sgemm>,
+    sgemm_naive: Sibling<sgemm::Plain>,
+    sgemm_blocked: Sibling<sgemm::Plain>,
     scale_by: Sibling<elementwise::ScaleBy>,
     silu_mul: Sibling<elementwise::Gate>,
     gelu_mul: Sibling<elementwise::Gate>,
@@ -88,6 +92,9 @@ impl Kernels {
             row_pairs: qdot::RowPairs::NONE,
             qdot_exact: sibling!(qdot_exact::scalar::qdot_exact),
             gemms: gemm::Gemms::NONE,
+            sgemm: sgemm::scalar::SGEMM,
+            sgemm_naive: sgemm::scalar::NAIVE,
+            sgemm_blocked: sgemm::scalar::BLOCKED,
             scale_by: sibling!(elementwise::scalar::scale_by),
             silu_mul: sibling!(elementwise::scalar::silu_mul),
             gelu_mul: sibling!(elementwise::scalar::gelu_mul),
@@ -139,6 +146,7 @@ impl Kernels {
             narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
             chains: chain::generic::CHAINS,
+            sgemm: sgemm::generic::SGEMM,
             scale_by: sibling!(elementwise::generic::scale_by),
             silu_mul: sibling!(elementwise::generic::silu_mul),
             gelu_mul: sibling!(elementwise::generic::gelu_mul),
@@ -168,6 +176,8 @@ impl Kernels {
             quantize_256: sibling!(quantize::neon::quantize_256),
             row_dots: qdot::neon::NEON,
             qdot_exact: sibling!(qdot_exact::neon::qdot_exact),
+            sgemm_naive: sgemm::neon::NAIVE,
+            sgemm_blocked: sgemm::neon::BLOCKED,
             scale_by: sibling!(elementwise::neon::scale_by),
             silu_mul: sibling!(elementwise::neon::silu_mul),
             gelu_mul: sibling!(elementwise::neon::gelu_mul),
@@ -206,6 +216,9 @@ impl Kernels {
             row_pairs: self.row_pairs,
             qdot_exact: sibling!(qdot_exact::avx2::qdot_exact),
             gemms: gemm::avx2::GEMMS,
+            sgemm: sgemm::avx2::SGEMM,
+            sgemm_naive: sgemm::avx2::NAIVE,
+            sgemm_blocked: sgemm::avx2::BLOCKED,
             scale_by: sibling!(elementwise::avx2::scale_by),
             silu_mul: sibling!(elementwise::avx2::silu_mul),
             gelu_mul: sibling!(elementwise::avx2::gelu_mul),

@@ -12,6 +12,9 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::formats::{ActBlock, ActScale, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
+use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
+
+pub mod f32;
 
 /// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
 #[derive(Clone, Copy)]
@@ -136,6 +139,7 @@ impl SharedF32 {
 pub struct Scratch<'a> {
     space: &'a mut Workspace,
     tile: &'a mut [f32],
+    lines: &'a mut [Line],
 }
 
 impl<'a> Scratch<'a> {
@@ -144,9 +148,15 @@ impl<'a> Scratch<'a> {
         if columns < MIN_COLUMNS { 0 } else { columns * gemm::MC }
     }
 
-    /// Of a workspace, and [`tile_len`](Self::tile_len) elements; what they hold does not matter.
-    pub fn new(space: &'a mut Workspace, tile: &'a mut [f32]) -> Self {
-        Scratch { space, tile }
+    /// Lines for products of so many columns by rows of `k` that are not quantised: for [`sgemm`].
+    pub const fn lines_len(columns: usize, k: usize) -> usize {
+        if columns < MIN_COLUMNS { 0 } else { sgemm::space_len(columns, k, gemm::MC) }
+    }
+
+    /// Of a workspace, [`tile_len`](Self::tile_len) elements, and [`lines_len`](Self::lines_len) lines, which only formats
+    /// that are not quantised need; what they hold does not matter.
+    pub fn new(space: &'a mut Workspace, tile: &'a mut [f32], lines: &'a mut [Line]) -> Self {
+        Scratch { space, tile, lines }
     }
 }
 
@@ -159,8 +169,8 @@ const ROW_BLOCK_BYTES: usize = 128 << 10;
 
 /// Computes `rows` of the product for every column: `out[c * w.rows() + r] = Σ w[r]·x[c]`.
 ///
-/// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`]; this takes
-/// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::MR`], to be fast.
+/// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`] or [`sgemm`]; this
+/// takes [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::MR`], to be fast.
 /// Without scratch, and for a few columns, as in decoding, rows are multiplied one by one: in blocks that fit the
 /// second-level cache, by groups of four columns, which stay in the first-level cache.
 ///
@@ -177,16 +187,26 @@ pub fn run(
 ) {
     assert!(rows.start <= rows.end && rows.end <= w.rows, "matmul: rows {rows:?} of {}", w.rows);
     match (x, w.format.activation()) {
-        (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out),
+        (Activations::F32(x), None) => run_f32(kernels, w, x, rows, out, scratch),
         (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, rows, out, scratch),
         _ => panic!("matmul: activations of the wrong kind for {}", w.format),
     }
 }
 
-fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, out: &[SharedF32]) {
+fn run_f32(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[f32],
+    rows: Range<usize>,
+    out: &[SharedF32],
+    scratch: Option<&mut Scratch<'_>>,
+) {
     /// Rows of one call: their results lie on the stack.
     const ROWS: usize = 64;
     let cols = columns(x.len(), w.k, w.rows, out.len());
+    if let Some(scratch) = scratch.filter(|_| cols >= MIN_COLUMNS) {
+        return run_matrices(kernels, w, x, rows, out, scratch);
+    }
     let mut results = [0.0; ROWS];
     for start in rows.clone().step_by(ROWS) {
         let end = rows.end.min(start + ROWS);
@@ -196,6 +216,37 @@ fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], rows: Range<usize>, ou
             for (out, &y) in out[c * w.rows + start..c * w.rows + end].iter().zip(&*results) {
                 out.set(y);
             }
+        }
+    }
+}
+
+/// Computes rows for many columns: activations times rows, transposed.
+fn run_matrices(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[f32],
+    rows: Range<usize>,
+    out: &[SharedF32],
+    scratch: &mut Scratch<'_>,
+) {
+    let (k, cols) = (w.k, x.len() / w.k);
+    for start in rows.clone().step_by(gemm::MC) {
+        let rows = start..rows.end.min(start + gemm::MC);
+        let tile = &mut scratch.tile[..cols * rows.len()];
+        let bytes = w.row_range(rows.clone());
+        let weights = View::weights(w.format, bytes, [rows.len(), k], [k, 1]).transposed();
+        let product = ViewMut::row_major(tile, cols, rows.len());
+        let x = View::row_major(x, cols, k);
+        kernels.sgemm(x, weights, product, Start::Zero, None, scratch.lines);
+        share(tile, rows, w.rows, out);
+    }
+}
+
+/// Copies columns of some rows to the output of all.
+fn share(tile: &[f32], rows: Range<usize>, of: usize, out: &[SharedF32]) {
+    for (tile, out) in tile.chunks_exact(rows.len()).zip(out.chunks_exact(of)) {
+        for (out, &y) in out[rows.clone()].iter().zip(tile) {
+            out.set(y);
         }
     }
 }
@@ -261,11 +312,7 @@ fn run_panels(
         let rows = start..end.min(start + gemm::MC);
         let tile = &mut scratch.tile[..cols * rows.len()];
         kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, scratch.space, tile);
-        for (tile, out) in tile.chunks_exact(rows.len()).zip(out.chunks_exact(w.rows)) {
-            for (out, &y) in out[rows.clone()].iter().zip(tile) {
-                out.set(y);
-            }
-        }
+        share(tile, rows, w.rows, out);
     }
     end..rows.end
 }
@@ -304,10 +351,11 @@ mod tests {
         let mut out = vec![f32::NAN; cols * rows];
         let mut space = Box::new(Workspace::ZERO);
         let mut tile = vec![f32::NAN; Scratch::tile_len(cols)];
+        let mut lines = vec![Line::ZERO; Scratch::lines_len(cols, k)];
         let shared = SharedF32::slice(&mut out);
         let mut start = 0;
         for &end in splits.iter().chain([&rows]) {
-            let mut scratch = Scratch::new(&mut space, &mut tile);
+            let mut scratch = Scratch::new(&mut space, &mut tile, &mut lines);
             run(&kernels, &w, x, start..end, shared, Some(&mut scratch));
             start = end;
         }

@@ -67,7 +67,8 @@ impl<'a> Columns<'a> {
         self.pool.run(tasks.len(), |task| {
             let (i, rows) = &tasks[task];
             let (weights, x, out) = &shared[*i];
-            self.workspaces.lend(self.count, |scratch| {
+            let depth = matches!(x, Activations::F32(_)).then(|| weights.k());
+            self.workspaces.lend(self.count, depth, |scratch| {
                 matmul::run(self.model.kernels(), weights, *x, rows.clone(), out, scratch);
             });
         });
