@@ -16,6 +16,7 @@ pub mod qdot;
 pub mod qdot_exact;
 pub mod quantize;
 pub mod quantize_weights;
+pub mod sgemm;
 
 mod arith;
 #[cfg(any(asm_x86_64, asm_aarch64))]
@@ -58,6 +59,9 @@ pub struct Kernels {
     qdot_exact: Sibling<qdot_exact::QdotExact>,
     gemms: gemm::Gemms,
     gemvs: gemv::Gemvs,
+    sgemm: Sibling<sgemm::Sgemm>,
+    sgemm_naive: Sibling<sgemm::Plain>,
+    sgemm_blocked: Sibling<sgemm::Plain>,
     scale_by: Sibling<elementwise::ScaleBy>,
     silu_mul: Sibling<elementwise::Gate>,
     gelu_mul: Sibling<elementwise::Gate>,
@@ -91,6 +95,9 @@ impl Kernels {
             qdot_exact: sibling!(qdot_exact::scalar::qdot_exact),
             gemms: gemm::Gemms::NONE,
             gemvs: gemv::Gemvs::NONE,
+            sgemm: sgemm::scalar::SGEMM,
+            sgemm_naive: sgemm::scalar::NAIVE,
+            sgemm_blocked: sgemm::scalar::BLOCKED,
             scale_by: sibling!(elementwise::scalar::scale_by),
             silu_mul: sibling!(elementwise::scalar::silu_mul),
             gelu_mul: sibling!(elementwise::scalar::gelu_mul),
@@ -151,6 +158,7 @@ impl Kernels {
             narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
             chains: chain::generic::CHAINS,
+            sgemm: sgemm::generic::SGEMM,
             scale_by: sibling!(elementwise::generic::scale_by),
             silu_mul: sibling!(elementwise::generic::silu_mul),
             gelu_mul: sibling!(elementwise::generic::gelu_mul),
@@ -180,6 +188,8 @@ impl Kernels {
             quantize_256: sibling!(quantize::neon::quantize_256),
             row_dots: qdot::neon::NEON,
             qdot_exact: sibling!(qdot_exact::neon::qdot_exact),
+            sgemm_naive: sgemm::neon::NAIVE,
+            sgemm_blocked: sgemm::neon::BLOCKED,
             scale_by: sibling!(elementwise::neon::scale_by),
             silu_mul: sibling!(elementwise::neon::silu_mul),
             gelu_mul: sibling!(elementwise::neon::gelu_mul),
@@ -219,6 +229,9 @@ impl Kernels {
             qdot_exact: sibling!(qdot_exact::avx2::qdot_exact),
             gemms: gemm::avx2::GEMMS,
             gemvs: self.gemvs,
+            sgemm: sgemm::avx2::SGEMM,
+            sgemm_naive: sgemm::avx2::NAIVE,
+            sgemm_blocked: sgemm::avx2::BLOCKED,
             scale_by: sibling!(elementwise::avx2::scale_by),
             silu_mul: sibling!(elementwise::avx2::silu_mul),
             gelu_mul: sibling!(elementwise::avx2::gelu_mul),

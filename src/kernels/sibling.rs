@@ -124,6 +124,9 @@ impl Kernels {
             qdot_exact,
             gemms,
             gemvs,
+            sgemm,
+            sgemm_naive,
+            sgemm_blocked,
             scale_by,
             silu_mul,
             gelu_mul,
@@ -149,6 +152,9 @@ impl Kernels {
             ("qdot_exact", qdot_exact.level),
         ];
         let last = [
+            ("sgemm", sgemm.level),
+            ("sgemm_naive", sgemm_naive.level),
+            ("sgemm_blocked", sgemm_blocked.level),
             ("rms_norm, scaling", scale_by.level),
             ("silu_mul", silu_mul.level),
             ("gelu_mul", gelu_mul.level),

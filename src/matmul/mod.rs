@@ -13,6 +13,9 @@ use core::ops::Range;
 use crate::formats::{ActBlock, ActScale, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
+use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
+
+pub mod f32;
 
 pub use output::{OutputChunks, Outputs};
 
@@ -119,6 +122,7 @@ impl<'a> Activations<'a> {
 pub struct Scratch<'a> {
     space: &'a mut Workspace,
     tile: &'a mut [f32],
+    lines: &'a mut [Line],
 }
 
 impl<'a> Scratch<'a> {
@@ -127,9 +131,15 @@ impl<'a> Scratch<'a> {
         if columns < MIN_COLUMNS { 0 } else { columns * gemm::MC }
     }
 
-    /// Of a workspace, and [`tile_len`](Self::tile_len) elements; what they hold does not matter.
-    pub fn new(space: &'a mut Workspace, tile: &'a mut [f32]) -> Self {
-        Scratch { space, tile }
+    /// Lines for products of so many columns by rows of `k` that are not quantised: for [`sgemm`].
+    pub const fn lines_len(columns: usize, k: usize) -> usize {
+        if columns < MIN_COLUMNS { 0 } else { sgemm::space_len(columns, k, gemm::MC) }
+    }
+
+    /// Of a workspace, [`tile_len`](Self::tile_len) elements, and [`lines_len`](Self::lines_len) lines, which only formats
+    /// that are not quantised need; what they hold does not matter.
+    pub fn new(space: &'a mut Workspace, tile: &'a mut [f32], lines: &'a mut [Line]) -> Self {
+        Scratch { space, tile, lines }
     }
 }
 
@@ -142,8 +152,8 @@ const ROW_BLOCK_BYTES: usize = 128 << 10;
 
 /// Computes the rows of `out` of the product, for every column: `out[c][r] = Σ w[r]·x[c]`.
 ///
-/// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`]; this takes
-/// [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::ROWS`], to be fast.
+/// Many columns of a format that has a matrix kernel are multiplied by it, in the loops of [`gemm`] or [`sgemm`]; this
+/// takes [`Scratch`], and ranges of at least some dozens of rows, a multiple of [`gemm::ROWS`], to be fast.
 /// Without scratch, and for a few columns, as in decoding, rows are multiplied one by one: in blocks that fit the
 /// second-level cache, by groups of four columns, which stay in the first-level cache.
 ///
@@ -159,16 +169,25 @@ pub fn run(
 ) {
     assert!(out.rows().end <= w.rows, "matmul: rows {:?} of {}", out.rows(), w.rows);
     match (x, w.format.activation()) {
-        (Activations::F32(x), None) => run_f32(kernels, w, x, out),
+        (Activations::F32(x), None) => run_f32(kernels, w, x, out, scratch),
         (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, out, scratch),
         _ => panic!("matmul: activations of the wrong kind for {}", w.format),
     }
 }
 
-fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], out: &mut Outputs<'_>) {
+fn run_f32(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[f32],
+    out: &mut Outputs<'_>,
+    scratch: Option<&mut Scratch<'_>>,
+) {
     /// Rows of one call: the columns take turns with them.
     const ROWS: usize = 64;
     check_columns(x.len(), w.k, out);
+    if let Some(scratch) = scratch.filter(|_| out.columns() >= MIN_COLUMNS) {
+        return run_matrices(kernels, w, x, out, scratch);
+    }
     let all = out.rows();
     for start in all.clone().step_by(ROWS) {
         let rows = start..all.end.min(start + ROWS);
@@ -177,6 +196,35 @@ fn run_f32(kernels: &Kernels, w: &Weights<'_>, x: &[f32], out: &mut Outputs<'_>)
             let out = &mut out.column(c)[rows.start - all.start..rows.end - all.start];
             kernels.chain(w.format, w.row_range(rows.clone()), x, out);
         }
+    }
+}
+
+/// Computes rows for many columns: activations times rows, transposed.
+fn run_matrices(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: &[f32],
+    out: &mut Outputs<'_>,
+    scratch: &mut Scratch<'_>,
+) {
+    let (k, cols, all) = (w.k, out.columns(), out.rows());
+    for start in all.clone().step_by(gemm::MC) {
+        let rows = start..all.end.min(start + gemm::MC);
+        let tile = &mut scratch.tile[..cols * rows.len()];
+        let bytes = w.row_range(rows.clone());
+        let weights = View::weights(w.format, bytes, [rows.len(), k], [k, 1]).transposed();
+        let product = ViewMut::row_major(tile, cols, rows.len());
+        let x = View::row_major(x, cols, k);
+        kernels.sgemm(x, weights, product, Start::Zero, None, scratch.lines);
+        spread(tile, rows, out);
+    }
+}
+
+/// Copies the columns of some rows to their places.
+fn spread(tile: &[f32], rows: Range<usize>, out: &mut Outputs<'_>) {
+    let first = rows.start - out.rows().start;
+    for (c, tile) in tile.chunks_exact(rows.len()).enumerate() {
+        out.column(c)[first..][..rows.len()].copy_from_slice(tile);
     }
 }
 
@@ -239,9 +287,7 @@ fn run_panels(
         let rows = start..end.min(start + gemm::MC);
         let tile = &mut scratch.tile[..out.columns() * rows.len()];
         kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, scratch.space, tile);
-        for (c, tile) in tile.chunks_exact(rows.len()).enumerate() {
-            out.column(c)[rows.start - all.start..][..rows.len()].copy_from_slice(tile);
-        }
+        spread(tile, rows, out);
     }
     end..all.end
 }
@@ -282,10 +328,11 @@ mod tests {
         let mut out = vec![f32::NAN; cols * rows];
         let mut space = Box::new(Workspace::ZERO);
         let mut tile = vec![f32::NAN; Scratch::tile_len(cols)];
+        let mut lines = vec![Line::ZERO; Scratch::lines_len(cols, k)];
         let mut rest = Outputs::new(&mut out, cols, rows);
         for &end in splits.iter().chain([&rows]) {
             let (mut part, after) = rest.split_at(end);
-            let mut scratch = Scratch::new(&mut space, &mut tile);
+            let mut scratch = Scratch::new(&mut space, &mut tile, &mut lines);
             run(&kernels, &w, x, &mut part, Some(&mut scratch));
             rest = after;
         }

@@ -61,7 +61,8 @@ impl<'a> Columns<'a> {
             let mut claims = products.iter().map(|(w, x, chunks)| (w, *x, chunks.claim()));
             let claimed = claims.find_map(|(w, x, out)| Some((w, x, out?)));
             let (weights, x, mut out) = claimed.expect("as many tasks as chunks");
-            self.workspaces.lend(self.count, |scratch| {
+            let depth = matches!(x, Activations::F32(_)).then(|| weights.k());
+            self.workspaces.lend(self.count, depth, |scratch| {
                 matmul::run(self.model.kernels(), weights, x, &mut out, scratch);
             });
         });

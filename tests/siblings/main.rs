@@ -15,3 +15,4 @@ mod gemm;
 mod narrow;
 mod qdot;
 mod quantize;
+mod sgemm;

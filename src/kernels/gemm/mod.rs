@@ -22,6 +22,10 @@ use crate::formats::{ActBlock, Format};
 pub(super) mod avx2;
 #[cfg(asm_x86_64)]
 pub(super) mod avx2_asm;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512vnni;
+#[cfg(asm_x86_64)]
+pub(super) mod avx512vnni_asm;
 
 /// Rows of a micro-kernel, the lanes of a register.
 pub const MR: usize = 8;
