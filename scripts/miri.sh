@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Interprets a small case of every kernel with Miri, intrinsics of AVX2, FMA and F16C included: reads outside the
+# Interprets a small case of every kernel with Miri, intrinsics included, at AVX2 and at AVX-512 with VNNI: reads outside the
 # slice that a pointer came from, misaligned references and uninitialised bytes fail. Needs a nightly toolchain with
 # Miri; assembly is not interpreted (`build.rs` leaves it out), and is for scripts/valgrind.sh and tests/abi.
 set -euo pipefail
@@ -9,5 +9,9 @@ if ! { command -v rustup >/dev/null && timeout 300 rustup component add miri rus
     exit 0
 fi
 export CARGO_TARGET_DIR=target/miri
-export RUSTFLAGS="-Ctarget-feature=+avx2,+fma,+f16c"
-timeout 600 cargo +nightly miri test --no-default-features --test interpreted
+avx2=+avx2,+fma,+f16c
+avx512=$avx2,+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni
+for features in "$avx2" "$avx512"; do
+    echo "-- $features"
+    RUSTFLAGS="-Ctarget-feature=$features" timeout 600 cargo +nightly miri test --no-default-features --test interpreted
+done
