@@ -14,6 +14,9 @@
 //! 3. [`NR`] columns, broadcast to `Columns`, which stay in the first-level cache;
 //! 4. `Panel`s of [`MR`] rows;
 //! 5. in the micro-kernel, four values of each row and column at a time.
+//!
+//! So it is at AVX2. AVX-512 has panels of [`ROWS`] rows, broadcasts columns from where they lie, and lays out a
+//! [`Workspace`] its own way.
 
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
@@ -27,13 +30,13 @@ pub(super) mod avx512vnni;
 #[cfg(asm_x86_64)]
 pub(super) mod avx512vnni_asm;
 
-/// Rows of a micro-kernel, the lanes of a register.
+/// Rows of a micro-kernel of AVX2, the lanes of a register; the rows of a product are a multiple.
 pub const MR: usize = 8;
 /// Rows of a micro-kernel of the level that has most: a range of as many, or a multiple, leaves no part of a tile empty.
 pub const ROWS: usize = 32;
 /// Columns of a micro-kernel, at most: of sixteen registers six hold sums, four weights, one scales, four products. Each
 /// step of 16 values then loads five registers of weights for 24 operands of activations, and two loads a cycle keep up
-/// with two multiplications; with four columns they would not.
+/// with two multiplications; with four columns they would not. AVX-512, with 32 registers, has 24 of sums for as many.
 pub const NR: usize = 6;
 /// Rows whose panels are unpacked together. To broadcast a super-block of six columns costs about what two panels cost to
 /// multiply with it, so 6% of 32; these take 92 KiB, and the smallest second-level cache of today has 256.

@@ -197,17 +197,14 @@ fn write_sides<B: Interleave32>(x: &ActBlock, out: &mut [[u32; 2]; 8]) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn fold(lanes: &[Lanes; 8], c: usize, out: &mut [f32]) {
-    let mut sums = [0.0; ROWS];
-    for half in 0..2 {
+    for (half, out) in out.chunks_mut(LANES).enumerate() {
         let lane = |l: usize| floats(&lanes[l][c].as_chunks::<LANES>().0[half]);
         let pair = |l: usize| _mm512_add_ps(lane(l), lane(l + 1));
         let four = |l: usize| _mm512_add_ps(pair(l), pair(l + 2));
-        // SAFETY: half of the array has sixteen elements.
-        unsafe {
-            _mm512_storeu_ps(sums[LANES * half..].as_mut_ptr(), _mm512_add_ps(four(0), four(4)));
-        }
+        let sum = _mm512_add_ps(four(0), four(4));
+        // SAFETY: the mask has a bit for each element.
+        unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), u16::MAX >> (LANES - out.len()), sum) };
     }
-    out.copy_from_slice(&sums[..out.len()]);
 }
 
 /// The micro-kernel in intrinsics.

@@ -28,6 +28,19 @@ pub trait Interleave: Block {
     unsafe fn sums(x: &ActBlock, out: &mut Sums);
 }
 
+// Weight times scale fits an unsigned byte: of Q2_K as it is, of Q3_K with 127 added.
+const _: () = {
+    assert!(3 * 15 <= u8::MAX as i32);
+    let (mut weight, mut scale) = (-4, -32);
+    while scale < 32 {
+        while weight < 4 {
+            assert!(weight * scale + 127 >= 0 && weight * scale + 127 <= u8::MAX as i32);
+            weight += 1;
+        }
+        (weight, scale) = (-4, scale + 1);
+    }
+};
+
 /// The 16 bytes at `AT` of each row: in register `i`, word `i` of every row.
 #[inline]
 #[target_feature(enable = "avx512f")]
