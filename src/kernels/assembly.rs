@@ -27,7 +27,14 @@ macro_rules! files {
             include_str!("../../asm/x86_64/super_blocks.S"),
             include_str!("../../asm/x86_64/q4_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q5_k_dot_avx2.S"),
+            include_str!("../../asm/x86_64/super_blocks_16.S"),
+            include_str!("../../asm/x86_64/q2_k_dot_avx2.S"),
+            include_str!("../../asm/x86_64/q3_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q6_k_dot_avx2.S"),
+            include_str!("../../asm/x86_64/blocks_of_32.S"),
+            include_str!("../../asm/x86_64/q4_0_q4_1_dot_avx2.S"),
+            include_str!("../../asm/x86_64/q5_0_q5_1_dot_avx2.S"),
+            include_str!("../../asm/x86_64/q8_0_dot_avx2.S"),
             include_str!("../../asm/x86_64/gemm_8x6_avx2.S"),
         )
     };
