@@ -3,9 +3,14 @@
 //     FUNCTION name       an aligned, global entry named name + the crate's version
 //     END name            zeroes the upper halves, returns, and closes the function
 //
+// and, where registers do not suffice,
+//
+//     FRAME bytes         so many bytes at [rsp], which is a multiple of 64
+//     END_FRAME           gives them back
+//
 // All functions are leaves of the System V convention (on every system: Rust declares them
-// `extern "sysv64"`): arguments in rdi, rsi, rdx, rcx, r8, r9; result in xmm0. They use no stack and no
-// callee-saved register, so the CFI of the entry holds throughout. Intel syntax.
+// `extern "sysv64"`): arguments in rdi, rsi, rdx, rcx, r8, r9; result in xmm0. They use no callee-saved register but rbp, for
+// the frame; without one, the CFI of the entry holds throughout. Intel syntax.
 //
 // The macros OPEN_SYMBOL and CLOSE_SYMBOL come from src/kernels/assembly.rs, which knows the object format.
 
@@ -21,4 +26,20 @@
     ret
     .cfi_endproc
     CLOSE_SYMBOL \name
+.endm
+
+.macro FRAME bytes
+    push        rbp
+    .cfi_def_cfa_offset 16
+    .cfi_offset rbp, -16
+    mov         rbp, rsp
+    .cfi_def_cfa_register rbp
+    sub         rsp, \bytes
+    and         rsp, -64
+.endm
+
+.macro END_FRAME
+    mov         rsp, rbp
+    pop         rbp
+    .cfi_def_cfa rsp, 8
 .endm

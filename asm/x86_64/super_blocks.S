@@ -1,104 +1,110 @@
-// What the row dots of Q4_K, Q5_K and Q6_K share: they take two super-blocks at a time, 0 at rdi and rsi, 1 at
+// What the row dots of Q4_K and Q5_K share, and Q6_K in part: they take two super-blocks at a time, 0 at rdi and rsi, 1 at
 // rdi + \w and rsi + \x, and do the contract's chain of fused multiply-adds one turn late.
 //
 //     rdi  block of the row           rsi  block of activations (320 bytes: 256 quants, 16 sums, 8 scales)
-//     rdx  blocks left, less two
+//     r11  blocks left, less two      r8   the table of pairs        r9, r10  0x3f, 0x0f in each byte
+//     rax  scales 0 to 3 of 0, those of 1; then shifted out          rcx  scales 4 to 7 likewise       rdx  temporary
 //     xmm0   acc                      xmm1   sums of the last two, as f32: i0 i1 m0 m1
 //     xmm14  their factors: d0·dx0, dmin0·dx0, d1·dx1, dmin1·dx1
-//     ymm7, ymm8  integer sums of 0 and 1       ymm9   scales and minimums of both, a half each
-//     ymm10  sums of minimums         ymm11, ymm12, ymm13  constants of K_SCALES     ymm15  0x0f in each byte
-//     ymm2 to ymm6  temporary
+//     ymm7, ymm8  integer sums of 0 and 1       ymm10  sums of minimums      ymm15  0x0f in each byte
+//     ymm2 to ymm6  temporary         [rsp]  minimums 0 to 3 of 0, those of 1, then 4 to 7
 //
 // The chain has a latency of 8 cycles a super-block (two FMAs of 4), and what goes before it, products to folded sums,
 // about 40. A turn late, its operands are ready when it is read, and none of it holds up what follows.
 //
-// The products of two sub-blocks, 16 lanes each, are interleaved and added in 16 bits, so that one vpmaddwd multiplies
-// both by their scales, a pair of i16 that a broadcast load brings: on Zen 5, vpshufb would take the ports of
-// multiplication, vpunpck does not.
+// The vector pipes are what bounds these loops, so scales take none of their operations: integer registers unpack them,
+// and each is the index of a pair of i16 in a table, which a broadcast load brings for vpmaddwd.
 
-    .p2align 5
-50: // of a head d|dmin, s, m, low (words of four bytes): s, low, m, low
-    .rept 2
-    .byte 4,5,6,7, 12,13,14,15, 8,9,10,11, 12,13,14,15
-    .endr
-51: // the word whose top two bits belong to each
-    .rept 2
-    .byte 128,128,128,128, 4,5,6,7, 128,128,128,128, 8,9,10,11
-    .endr
-52: // how far low bits are shifted
-    .rept 2
-    .long 0, 0, 0, 4
-    .endr
-53: // bits that stay
-    .rept 2
-    .long 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f
-    .endr
-54: // top bits, shifted
-    .rept 8
-    .long 0x30303030
-    .endr
-55: // ones
+    .p2align 6
+50: // by scale: it, twice
+.irp eights, 0, 8, 16, 24, 32, 40, 48, 56
+.irp ones, 0, 1, 2, 3, 4, 5, 6, 7
+    .short \eights + \ones, \eights + \ones
+.endr
+.endr
+51: // ones
     .rept 16
     .short 1
     .endr
 
-// A frame with 32 bytes of scales at [rsp]; acc = 0, and a chain of zeros to begin with.
+// acc = 0, and a chain of zeros to begin with.
 .macro K_ENTER
-    push        rbp
-    .cfi_def_cfa_offset 16
-    .cfi_offset rbp, -16
-    mov         rbp, rsp
-    .cfi_def_cfa_register rbp
-    sub         rsp, 32
-    and         rsp, -32
+    FRAME       64
+    mov         r11, rdx
+    K_CONSTANTS
     vxorps      xmm0, xmm0, xmm0
     vxorps      xmm1, xmm1, xmm1
     vxorps      xmm14, xmm14, xmm14
-    mov         eax, 0x0f0f0f0f
-    vmovd       xmm15, eax
-    vpbroadcastd ymm15, xmm15
 .endm
 
-.macro K_LEAVE
-    mov         rsp, rbp
-    pop         rbp
-    .cfi_def_cfa rsp, 8
+.macro K_CONSTANTS
+    lea         r8, [rip + 50b]
+    movabs      r9, 0x3f3f3f3f3f3f3f3f
+    movabs      r10, 0x0f0f0f0f0f0f0f0f
+    vmovq       xmm15, r10
+    vpbroadcastq ymm15, xmm15
 .endm
 
-// Of Q4_K and Q5_K: scales as pairs of i16 to [rsp], 0 before 1; all of both to ymm9.
+// Word \at of the scales of both, 0 in the lower half: \to.
+.macro K_WORD to, at, w, temporary
+    mov         e\to, [rdi + \at]
+    mov         e\temporary, [rdi + \w + \at]
+    shl         r\temporary, 32
+    or          r\to, r\temporary
+.endm
+
+// The six lower bits of each byte of r\of, and of the two upper ones, in r\top, bits 4 and 5.
+.macro K_SPLIT of, top
+    mov         r\top, r\of
+    and         r\of, r9
+    xor         r\top, r\of
+    shr         r\top, 2
+.endm
+
+// Scales to rax and rcx, minimums to [rsp]. The last word has the low bits of those from 4 on, the others their high bits.
 .macro K_SCALES w
-    vmovdqu     xmm9, [rdi]
-    vinserti128 ymm9, ymm9, [rdi + \w], 1
-    vpshufb     ymm3, ymm9, ymm11
-    vpshufb     ymm4, ymm9, ymm12
-    vpsrlvd     ymm3, ymm3, [rip + 52b]
-    vpsrld      ymm4, ymm4, 2
-    vpand       ymm3, ymm3, ymm13
-    vpand       ymm4, ymm4, [rip + 54b]
-    vpor        ymm9, ymm3, ymm4
-    vpxor       xmm2, xmm2, xmm2
-    vpunpcklbw  ymm2, ymm9, ymm2
-    vmovdqa     [rsp], ymm2
+    K_WORD      dx, 8, \w, ax
+    K_SPLIT     dx, ax
+    mov         [rsp], rdx
+    K_WORD      cx, 12, \w, dx
+    mov         rdx, rcx
+    and         rcx, r10
+    xor         rdx, rcx
+    shr         rdx, 4
+    or          rdx, rax
+    mov         [rsp + 8], rdx
+    K_WORD      ax, 4, \w, dx
+    K_SPLIT     ax, dx
+    or          rcx, rdx
 .endm
 
-// Products of two sub-blocks with activations 64 \g and up, times their scales: \low.
-.macro K_PAIR low, high, g, x, scales
+// Products of sub-blocks 2g and 2g + 1, times their scales, the lowest of r\s\()x: added to \sum.
+.macro K_PAIR low, high, sum, g, x, s
+    movzx       edx, \s\()l
+    vpbroadcastd ymm5, [r8 + 4*rdx]
+    movzx       edx, \s\()h
+    vpbroadcastd ymm6, [r8 + 4*rdx]
+    shr         r\s\()x, 16
     vpmaddubsw  \low, \low, [rsi + \x + 64*(\g)]
     vpmaddubsw  \high, \high, [rsi + \x + 64*(\g) + 32]
-    vpunpcklwd  ymm5, \low, \high
-    vpunpckhwd  \low, \low, \high
-    vpaddw      \low, \low, ymm5
-    vpmaddwd    \low, \low, \scales
+    vpmaddwd    \low, \low, ymm5
+    vpmaddwd    \high, \high, ymm6
+.if \g == 0
+    vpaddd      \sum, \low, \high
+.else
+    vpaddd      \low, \low, \high
+    vpaddd      \sum, \sum, \low
+.endif
 .endm
 
-// Of Q4_K and Q5_K: sums of minimums to ymm10, lanes 0 1 of either half of super-block 0, lanes 2 3 of super-block 1.
+// Sums of minimums to ymm10, lanes 0 1 of either half of super-block 0, lanes 2 3 of super-block 1.
 .macro K_MINS x
-    vpxor       xmm10, xmm10, xmm10
-    vmovdqa     ymm3, [rip + 55b]
-    vpunpckhbw  ymm10, ymm9, ymm10
+    vmovq       xmm10, [rsp]
+    vmovhps     xmm10, xmm10, [rsp + 8]
+    vmovdqa     ymm3, [rip + 51b]
+    vpmovzxbw   ymm10, xmm10
     vpmaddwd    ymm4, ymm3, [rsi + 256]
     vpmaddwd    ymm3, ymm3, [rsi + \x + 256]
-    vpermq      ymm10, ymm10, 0xd8
     vpackssdw   ymm3, ymm4, ymm3
     vpmaddwd    ymm10, ymm10, ymm3
 .endm
@@ -152,32 +158,29 @@
 
 // Of Q4_K and Q5_K: the loop over a row. \sums is the macro of a super-block's integer sums, \bytes its size.
 .macro K_ROW sums, bytes
-    vmovdqa     ymm11, [rip + 50b]
-    vmovdqa     ymm12, [rip + 51b]
-    vmovdqa     ymm13, [rip + 53b]
-    sub         rdx, 2
+    sub         r11, 2
     jb          20f
     .p2align 5
 10:
     K_SCALES    \bytes
-    \sums       ymm7, 0, 0, 0
+    \sums       ymm7, 0, 0
     K_CHAIN_0
     K_CHAIN_1
-    \sums       ymm8, \bytes, 320, 16
+    \sums       ymm8, \bytes, 320
     K_MINS      320
     K_TERMS     \bytes, 320
     add         rdi, 2*\bytes
     add         rsi, 640
-    sub         rdx, 2
+    sub         r11, 2
     jae         10b
 20:
     K_CHAIN_0
     K_CHAIN_1
-    test        dl, 1
+    test        r11b, 1
     je          30f
     // The last of an odd number, in the place of both.
     K_SCALES    0
-    \sums       ymm7, 0, 0, 0
+    \sums       ymm7, 0, 0
     vmovdqa     ymm8, ymm7
     K_MINS      0
     K_TERMS     0, 0

@@ -241,6 +241,10 @@ mod bounds {
         assert!(8 * pair(4) <= i16::MAX as i32);
         assert!(4 * pair(5) <= i16::MAX as i32);
         assert!(2 * pair(6) <= i16::MAX as i32);
+        // Of assembly where every other pair of bits stays four times itself, its third bit with it.
+        assert!(8 * 4 * pair(2) <= i16::MAX as i32);
+        assert!(4 * 4 * pair(3) <= i16::MAX as i32);
+        assert!(4 * 256 * (7 + 4) * X as i64 * 32 <= i32::MAX as i64);
         // Q8_0 multiplies |w| <= 128 by sign(w)·x.
         assert!(2 * 128 * X <= i16::MAX as i32);
         // A 32-bit sum of a super-block: 6-bit scales and minimums, or Q6_K's signed bytes.
