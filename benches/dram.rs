@@ -79,7 +79,10 @@ fn report(variants: &[Variant], bytes: usize) {
     }
 }
 
-const READS: [(&str, fn(&[u8]) -> u64); 6] = [
+/// Reads a slice, and returns something of it.
+type Read = fn(&[u8]) -> u64;
+
+const READS: [(&str, Read); 6] = [
     ("read, one stream", read::<1, 0>),
     ("read, two streams", read::<2, 0>),
     ("read, four streams", read::<4, 0>),

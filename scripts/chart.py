@@ -26,10 +26,10 @@ WIDTH, LEFT, BAR, GAP = 760, 130, 14, 14
 
 
 def cpu():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown CPU"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    info = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = info.get("model name", "unknown CPU")
+    return f"{name}, family {info['cpu family']} model {info['model']}" if "cpu family" in info else name
 
 
 def nanoseconds(operation, level, size):

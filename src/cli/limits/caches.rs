@@ -81,9 +81,10 @@ impl Caches {
         (bytes > 0).then_some(bytes)
     }
 
-    /// Bytes to be read by all threads together to measure DRAM: twice the last cache.
+    /// Bytes to be read by all threads together to measure DRAM: eight times the last cache, so that a visit hardly comes
+    /// back to what it has read.
     pub fn beyond(&self) -> usize {
-        (2 * self.l2.max(self.l3)).clamp(64 * MIB, 1024 * MIB)
+        (8 * self.l2.max(self.l3)).clamp(64 * MIB, 1024 * MIB)
     }
 }
 

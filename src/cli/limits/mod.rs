@@ -1,7 +1,8 @@
 //! `quintile limits`: what this CPU can do at most, so that a kernel's speed can be told as a share of it.
 //!
-//! Each figure is the best of several windows, and of several loops where more than one could be the fastest; by
-//! number of threads, all together. The loops are in assembly, so what is counted is what was executed:
+//! Each figure is the best of many windows of a millisecond, spread over all the time, and of several loops where more than
+//! one could be the fastest; by number of threads, all together. The loops are in assembly, so what is counted is
+//! what was executed:
 //!
 //! | figure | a turn of the loop |
 //! |---|---|
@@ -20,6 +21,7 @@ mod aarch64;
 mod caches;
 #[cfg(any(not(target_arch = "aarch64"), test))]
 mod portable;
+mod rounds;
 mod timing;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -33,20 +35,21 @@ use crate::model::system;
 
 use super::output::{self, Failure, line};
 use caches::{Caches, Level};
-use timing::best_rate;
+use rounds::{Fastest, Found};
 
 /// Options of `limits`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Each figure is the best of several windows, by number of threads (1, 2, 4, .. and -t), all together:
+By number of threads (1, 2, 4, .. and -t), all together:
   FMA, f32     fused multiply-adds, each two operations
   vpmaddubsw   products of unsigned and signed bytes; vpmaddwd: of 16-bit numbers
   row dot      both of them and an addition: what 32 values cost besides unpacking
   loads        of 32 bytes each, always the same
-  read         of a set that fits the cache but not the one before it, or twice the last cache, by the
-               fastest of one stream, four streams, and one with prefetch
+  read         of a set that fits the cache but not the one before it, or eight times the last cache, by
+               the fastest of one stream, four streams, and one with prefetch
 The clock is that of a chain of additions, and `a cycle` is the figure of one thread over it.
-Whatever else runs on the machine makes the figures smaller.
+All are measured in rounds that take turns, in windows of a millisecond, and the best window of each
+counts: what else runs on the machine makes them smaller only if it hardly ever rests.
 
 Example: quintile limits --json")]
 pub struct Args {
@@ -113,24 +116,6 @@ impl Loops {
     }
 }
 
-/// What the loops reached, by number of threads; all a second.
-struct Found {
-    clock: Option<f64>,
-    threads: Vec<usize>,
-    compute: Vec<Vec<f64>>,
-    /// By level, then by number of threads.
-    reads: Vec<Vec<Option<Fastest>>>,
-}
-
-/// The fastest loop that read a level.
-#[derive(Clone, Copy)]
-struct Fastest {
-    name: &'static str,
-    rate: f64,
-    /// Of each thread's set.
-    bytes: usize,
-}
-
 pub fn run(args: &Args) -> Result<(), Failure> {
     let most = args.threads.unwrap_or_else(system::default_threads).get();
     if most > MAX_THREADS {
@@ -150,45 +135,9 @@ fn thread_counts(most: usize) -> Vec<usize> {
 
 fn measure(loops: &Loops, caches: &Caches, most: usize, seconds: f64) -> std::io::Result<Found> {
     let memory = memory(caches.beyond())?;
-    let threads = thread_counts(most);
-    let by_count = loops.compute.len() + Level::ALL.len() * loops.reads.len();
     // Filling the memory has taken a tenth.
-    let budget = Duration::from_secs_f64(0.9 * seconds / (1 + threads.len() * by_count) as f64);
-
-    let turns = |run: fn(usize), per_step: f64| {
-        move |_: usize| {
-            move || {
-                run(64);
-                64.0 * per_step
-            }
-        }
-    };
-    let clock = loops.clock.map(|run| best_rate(1, budget, turns(run, CLOCK_CHAIN))).transpose()?;
-    let rates = |compute: &Compute| {
-        let rate = |&n| best_rate(n, budget, turns(compute.run, compute.per_step));
-        threads.iter().map(rate).collect::<std::io::Result<Vec<_>>>()
-    };
-    let compute = loops.compute.iter().map(rates).collect::<std::io::Result<_>>()?;
-    let mut reads = Vec::new();
-    for level in Level::ALL {
-        let mut by_threads = Vec::new();
-        for &n in &threads {
-            let Some(bytes) = caches.working_set(level, n, memory.len()) else {
-                by_threads.push(None);
-                continue;
-            };
-            let mut best = Fastest { name: "", rate: 0.0, bytes };
-            for read in &loops.reads {
-                let rate = best_rate(n, budget, |thread| reading(&memory, bytes, thread, n, read))?;
-                if rate > best.rate {
-                    best = Fastest { name: read.name, rate, bytes };
-                }
-            }
-            by_threads.push(Some(best));
-        }
-        reads.push(by_threads);
-    }
-    Ok(Found { clock, threads, compute, reads })
+    let budget = Duration::from_secs_f64(0.9 * seconds);
+    rounds::measure(loops, caches, &memory, thread_counts(most), budget)
 }
 
 /// Memory with something in it: pages that were never written are all the same page.
@@ -203,28 +152,6 @@ fn memory(bytes: usize) -> std::io::Result<MmapMut> {
     Ok(memory)
 }
 
-/// The work of one thread: reads its own `bytes` of the memory in a circle, a piece at a call.
-fn reading(
-    memory: &[u8],
-    bytes: usize,
-    thread: usize,
-    threads: usize,
-    read: &Read,
-) -> impl FnMut() -> f64 {
-    /// Small enough to look at the clock often, large enough for four streams to run.
-    const PIECE: usize = 1 << 20;
-    let share = memory.len() / threads;
-    let set = &memory[thread * share..][..bytes.min(share)];
-    let run = read.run;
-    let mut pieces = set.chunks(PIECE).cycle();
-    move || {
-        let piece = pieces.next().unwrap_or_default();
-        run(piece);
-        // What is left over by the loops' turns of 256 bytes was not read.
-        (piece.len() / 256 * 256) as f64
-    }
-}
-
 /// `a cycle`, as a number of a thread.
 fn per_cycle(rate: f64, clock: Option<f64>) -> Option<f64> {
     clock.map(|clock| rate / clock)
@@ -233,7 +160,7 @@ fn per_cycle(rate: f64, clock: Option<f64>) -> Option<f64> {
 fn table(loops: &Loops, caches: &Caches, found: &Found) -> Result<(), Failure> {
     line(format_args!("cpu     {}", system::cpu_name().unwrap_or_else(|| "unknown".into())))?;
     line(format_args!("loops   {}", loops.instructions))?;
-    if let Some(clock) = found.clock {
+    if let Some(clock) = found.clock() {
         line(format_args!("clock   {:.2} GHz", clock / 1e9))?;
     }
     let size = |bytes| if bytes > 0 { output::bytes(bytes as u64) } else { "none".into() };
@@ -247,16 +174,22 @@ fn table(loops: &Loops, caches: &Caches, found: &Found) -> Result<(), Failure> {
     let heads: String =
         found.threads.iter().map(|n| format!("{:>12}", format!("{n} thr."))).collect();
     line(format_args!("\n{:32}{heads}     a cycle", ""))?;
-    for (compute, rates) in loops.compute.iter().zip(&found.compute) {
+    for (place, compute) in loops.compute.iter().enumerate() {
         let name = format!("{} [{}]", title(compute), compute.unit);
-        row(&name, rates.iter().map(|&rate| Some(rate)), found.clock, "")?;
+        row(
+            &name,
+            found.threads.iter().map(|&n| Some(found.compute(place, n))),
+            found.clock(),
+            "",
+        )?;
     }
-    for (level, by_threads) in Level::ALL.iter().zip(&found.reads) {
+    for level in Level::ALL {
         let name = format!("read {} [GB/s]", level.name());
-        let best = by_threads[0].map_or(String::new(), |Fastest { bytes, name, .. }| {
+        let reads: Vec<_> = found.threads.iter().map(|&n| found.read(loops, level, n)).collect();
+        let best = reads[0].map_or(String::new(), |Fastest { bytes, name, .. }| {
             format!("   {}, {name}", output::bytes(bytes as u64))
         });
-        row(&name, by_threads.iter().map(|read| read.map(|read| read.rate)), found.clock, &best)?;
+        row(&name, reads.iter().map(|read| read.map(|read| read.rate)), found.clock(), &best)?;
     }
     Ok(())
 }
@@ -286,14 +219,15 @@ fn row(
 }
 
 fn json_record(loops: &Loops, caches: &Caches, found: &Found) -> Result<(), Failure> {
-    let one_thread = |n: usize, rate| if n == 1 { per_cycle(rate, found.clock) } else { None };
+    let one_thread = |n: usize, rate| if n == 1 { per_cycle(rate, found.clock()) } else { None };
     let mut compute = Vec::new();
-    for (loops, rates) in loops.compute.iter().zip(&found.compute) {
-        for (&n, &rate) in found.threads.iter().zip(rates) {
+    for (place, of) in loops.compute.iter().enumerate() {
+        for &n in &found.threads {
+            let rate = found.compute(place, n);
             compute.push(json!({
-                "name": loops.name,
-                "instructions": loops.what,
-                "unit": loops.unit,
+                "name": of.name,
+                "instructions": of.what,
+                "unit": of.unit,
                 "threads": n,
                 "value": rate / 1e9,
                 "per_cycle": one_thread(n, rate),
@@ -301,8 +235,9 @@ fn json_record(loops: &Loops, caches: &Caches, found: &Found) -> Result<(), Fail
         }
     }
     let mut read: Vec<Json> = Vec::new();
-    for (level, by_threads) in Level::ALL.iter().zip(&found.reads) {
-        for (&n, &best) in found.threads.iter().zip(by_threads) {
+    for level in Level::ALL {
+        for &n in &found.threads {
+            let best = found.read(loops, level, n);
             let Some(Fastest { name, rate, bytes }) = best else { continue };
             read.push(json!({
                 "level": level.name(),
@@ -318,7 +253,7 @@ fn json_record(loops: &Loops, caches: &Caches, found: &Found) -> Result<(), Fail
     output::json(&json!({
         "cpu": system::cpu_name(),
         "loops": loops.instructions,
-        "clock_ghz": found.clock.map(|clock| clock / 1e9),
+        "clock_ghz": found.clock().map(|clock| clock / 1e9),
         "caches": {
             "l1d": caches.l1d,
             "l2": caches.l2,
@@ -354,22 +289,5 @@ mod tests {
                 loops.reads.iter().for_each(|read| (read.run)(&bytes[..len]));
             }
         }
-    }
-
-    #[test]
-    fn threads_read_apart_and_inside_the_memory() {
-        use std::sync::Mutex;
-        static SEEN: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
-        let note = |bytes: &[u8]| SEEN.lock().unwrap().push((bytes.as_ptr() as usize, bytes.len()));
-        let read = Read { name: "noted", run: note };
-        let memory = vec![0u8; 1 << 16];
-        for thread in 0..3 {
-            assert_eq!(reading(&memory, 16384, thread, 3, &read)(), 16384.0);
-        }
-        let mut seen = SEEN.lock().unwrap().clone();
-        seen.sort_unstable();
-        assert!(seen.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0), "{seen:?}");
-        let end = memory.as_ptr() as usize + memory.len();
-        assert!(seen.iter().all(|&(at, len)| at >= memory.as_ptr() as usize && at + len <= end));
     }
 }
