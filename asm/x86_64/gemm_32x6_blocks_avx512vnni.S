@@ -20,23 +20,23 @@
 
 .set SIDES, 12*64
 
-.macro BLOCKS_OFFSET a, b, i, j, c, x, at
+.macro WIDE32_OFFSET a, b, i, j, c, x, at
     vpbroadcastd zmm\a, [rcx + SIDES*\c]
     vmovdqa64   zmm\b, zmm\a
 .endm
 
-.macro BLOCKS_LOAD a, b, i, j, c, x, at
+.macro WIDE32_LOAD a, b, i, j, c, x, at
     vmovaps     zmm\i, [r8 + 128*\c]
     vmovaps     zmm\j, [r8 + 128*\c + 64]
 .endm
 
-.macro BLOCKS_STORE a, b, i, j, c, x, at
+.macro WIDE32_STORE a, b, i, j, c, x, at
     vmovaps     [r8 + 128*\c], zmm\i
     vmovaps     [r8 + 128*\c + 64], zmm\j
 .endm
 
 // lane = fma(d·dx, isum, lane)
-.macro BLOCKS_ADD a, b, i, j, c, x, at
+.macro WIDE32_ADD a, b, i, j, c, x, at
     vbroadcastss zmm30, [rcx + SIDES*\c + 4]
     vcvtdq2ps   zmm\a, zmm\a
     vcvtdq2ps   zmm\b, zmm\b
@@ -47,8 +47,8 @@
 .endm
 
 // And lane = fma(m·dx, xsum, lane).
-.macro BLOCKS_ADD_MINS a, b, i, j, c, x, at
-    BLOCKS_ADD  \a, \b, \i, \j, \c, \x, \at
+.macro WIDE32_ADD_MINS a, b, i, j, c, x, at
+    WIDE32_ADD  \a, \b, \i, \j, \c, \x, \at
     vbroadcastss zmm31, [rcx + SIDES*\c]
     vmulps      zmm24, zmm30, zmm28
     vmulps      zmm25, zmm30, zmm29
@@ -56,7 +56,7 @@
     vfmadd231ps zmm\j, zmm25, zmm31
 .endm
 
-.macro BLOCKS_BODY n, mins
+.macro WIDE32_BODY n, mins
     lea         r10, [rdx + 2*rdx]
     add         r10, rsi
     mov         r11d, 8
@@ -65,13 +65,13 @@
     WIDE_COLUMNS WIDE_ZERO_ALL, \n
     shr         rax, 1
     jc          20f
-    WIDE_COLUMNS BLOCKS_LOAD, \n
+    WIDE_COLUMNS WIDE32_LOAD, \n
     .p2align 6
 20:
 .if \mins
     WIDE_COLUMNS WIDE_ZERO, \n
 .else
-    WIDE_COLUMNS BLOCKS_OFFSET, \n
+    WIDE_COLUMNS WIDE32_OFFSET, \n
 .endif
 .irp g, 0, 1, 2, 3, 4, 5, 6, 7
     vmovdqa64   zmm24, [rdi + 128*\g]
@@ -83,9 +83,9 @@
 .if \mins
     vmovaps     zmm28, [rdi + 1024 + 128]
     vmovaps     zmm29, [rdi + 1024 + 192]
-    WIDE_COLUMNS BLOCKS_ADD_MINS, \n
+    WIDE_COLUMNS WIDE32_ADD_MINS, \n
 .else
-    WIDE_COLUMNS BLOCKS_ADD, \n
+    WIDE_COLUMNS WIDE32_ADD, \n
 .endif
     add         rdi, 1024 + 256
     add         rsi, 320
@@ -94,7 +94,7 @@
     dec         rax
     jnz         20b
 
-    WIDE_COLUMNS BLOCKS_STORE, \n
+    WIDE_COLUMNS WIDE32_STORE, \n
     add         r8, 6*128
     // Back to the first super-block, one block further.
     mov         rax, r9
@@ -114,39 +114,39 @@
 .endm
 
 FUNCTION quintile_gemm_blocks_mins_32x1_avx512vnni
-    BLOCKS_BODY 1, 1
+    WIDE32_BODY 1, 1
 END quintile_gemm_blocks_mins_32x1_avx512vnni
 FUNCTION quintile_gemm_blocks_mins_32x2_avx512vnni
-    BLOCKS_BODY 2, 1
+    WIDE32_BODY 2, 1
 END quintile_gemm_blocks_mins_32x2_avx512vnni
 FUNCTION quintile_gemm_blocks_mins_32x3_avx512vnni
-    BLOCKS_BODY 3, 1
+    WIDE32_BODY 3, 1
 END quintile_gemm_blocks_mins_32x3_avx512vnni
 FUNCTION quintile_gemm_blocks_mins_32x4_avx512vnni
-    BLOCKS_BODY 4, 1
+    WIDE32_BODY 4, 1
 END quintile_gemm_blocks_mins_32x4_avx512vnni
 FUNCTION quintile_gemm_blocks_mins_32x5_avx512vnni
-    BLOCKS_BODY 5, 1
+    WIDE32_BODY 5, 1
 END quintile_gemm_blocks_mins_32x5_avx512vnni
 FUNCTION quintile_gemm_blocks_mins_32x6_avx512vnni
-    BLOCKS_BODY 6, 1
+    WIDE32_BODY 6, 1
 END quintile_gemm_blocks_mins_32x6_avx512vnni
 
 FUNCTION quintile_gemm_blocks_offset_32x1_avx512vnni
-    BLOCKS_BODY 1, 0
+    WIDE32_BODY 1, 0
 END quintile_gemm_blocks_offset_32x1_avx512vnni
 FUNCTION quintile_gemm_blocks_offset_32x2_avx512vnni
-    BLOCKS_BODY 2, 0
+    WIDE32_BODY 2, 0
 END quintile_gemm_blocks_offset_32x2_avx512vnni
 FUNCTION quintile_gemm_blocks_offset_32x3_avx512vnni
-    BLOCKS_BODY 3, 0
+    WIDE32_BODY 3, 0
 END quintile_gemm_blocks_offset_32x3_avx512vnni
 FUNCTION quintile_gemm_blocks_offset_32x4_avx512vnni
-    BLOCKS_BODY 4, 0
+    WIDE32_BODY 4, 0
 END quintile_gemm_blocks_offset_32x4_avx512vnni
 FUNCTION quintile_gemm_blocks_offset_32x5_avx512vnni
-    BLOCKS_BODY 5, 0
+    WIDE32_BODY 5, 0
 END quintile_gemm_blocks_offset_32x5_avx512vnni
 FUNCTION quintile_gemm_blocks_offset_32x6_avx512vnni
-    BLOCKS_BODY 6, 0
+    WIDE32_BODY 6, 0
 END quintile_gemm_blocks_offset_32x6_avx512vnni

@@ -10,7 +10,7 @@
 //
 //     rdi  block of the first row     rbx  bytes of a row: the second is at rdi + rbx
 //     rsi  block of activations       r11  blocks left      r12   what is fetched ahead
-//     xmm0 accumulators: lanes 0 and 1 (of Q6_K, 0 and 2)   [rsp + X] and on: what is read once a pair
+//     xmm0 accumulators: lanes 0 and 1 (of Q6_K, 0 and 2)   [rsp + GEMV_X] and on: what is read once a pair
 //     and the rest as there
 //
 // Both rows share sums and scales of the activations, one vfmadd serves two chains, and nothing ends with a row: the
@@ -22,11 +22,11 @@
 //
 // Per super-block, Q5_K: 65 vector operations, where the row dot has 68.5.
 
-.set AHEAD, 4096
-.set X, 128
-.set BLOCKS, 136
-.set PAIRS, 144
-.set OUT, 152
+.set GEMV_AHEAD, 4096
+.set GEMV_X, 128
+.set GEMV_BLOCKS, 136
+.set GEMV_PAIRS, 144
+.set GEMV_OUT, 152
 
 // A frame, in which two registers of the caller's are kept, and what is read once a pair.
 .macro GEMV_ENTER bytes
@@ -36,11 +36,11 @@
     mov         [rbp - 16], r12
     .cfi_offset r12, -32
     imul        rbx, rdx, \bytes
-    lea         r12, [rdi + rbx + AHEAD]
-    mov         [rsp + X], rsi
-    mov         [rsp + BLOCKS], rdx
-    mov         [rsp + PAIRS], rcx
-    mov         [rsp + OUT], r8
+    lea         r12, [rdi + rbx + GEMV_AHEAD]
+    mov         [rsp + GEMV_X], rsi
+    mov         [rsp + GEMV_BLOCKS], rdx
+    mov         [rsp + GEMV_PAIRS], rcx
+    mov         [rsp + GEMV_OUT], r8
 .endm
 
 .macro GEMV_LEAVE
@@ -64,8 +64,8 @@
     .p2align 5
 10:
     vxorps      xmm0, xmm0, xmm0
-    mov         rsi, [rsp + X]
-    mov         r11, [rsp + BLOCKS]
+    mov         rsi, [rsp + GEMV_X]
+    mov         r11, [rsp + GEMV_BLOCKS]
     .p2align 5
 20:
     GEMV_FETCH  \bytes
@@ -74,11 +74,11 @@
     add         rsi, 320
     dec         r11
     jne         20b
-    mov         rax, [rsp + OUT]
+    mov         rax, [rsp + GEMV_OUT]
     \store
-    add         qword ptr [rsp + OUT], 8
+    add         qword ptr [rsp + GEMV_OUT], 8
     add         rdi, rbx
-    dec         qword ptr [rsp + PAIRS]
+    dec         qword ptr [rsp + GEMV_PAIRS]
     jne         10b
 .endm
 
