@@ -124,6 +124,7 @@ impl RowPairs {
 }
 
 impl RowDots {
+    #[inline]
     fn get(&self, format: Format) -> &RowDot {
         match format {
             Format::Q4_0 => &self.q4_0,
@@ -222,6 +223,7 @@ impl Kernels {
     }
 }
 
+#[inline]
 fn check(format: Format, row: &[u8], x: &[ActBlock]) {
     let blocks = row.len() / format.block_bytes();
     assert_eq!(row.len() % format.block_bytes(), 0, "qdot: bytes of a {format} row");
