@@ -49,7 +49,8 @@ By number of threads (1, 2, 4, .. and -t), all together:
                the fastest of one stream, four streams, and one with prefetch
 The clock is that of a chain of additions, and `a cycle` is the figure of one thread over it.
 All are measured in rounds that take turns, in windows of a millisecond, and the best window of each
-counts: what else runs on the machine makes them smaller only if it hardly ever rests.
+counts: what else runs on the machine makes them smaller only if it hardly ever rests. Then what has
+no such window is tried again, for as long.
 
 Example: quintile limits --json")]
 pub struct Args {

@@ -8,6 +8,7 @@
 //!   one in [`scalar::exp`](self); its error is stated and checked beside it.
 //! - `silu(x) = x / (1 + exp(-x))`; `gelu(x) = x / (1 + exp(-2u))`, `u = √(2/π)·(x + 0.044715·x³)`: the tanh form
 //!   of the GELU (Hendrycks and Gimpel, 2016), since `(1 + tanh u)/2 = 1/(1 + exp(-2u))`.
+//!   Where the exponential exceeds f32 (silu below -88.72), the result is -0, and the true one 2.7·10⁻³⁷ at most.
 //! - `rms_norm(x)ᵢ = (xᵢ·s)·wᵢ` with `s = 1/√(dot(x, x)/n + ε)`: the [dot](super::dot) of 64 lanes, then a division, an
 //!   addition, a square root and a division (Zhang and Sennrich, 2019).
 //! - `rope`: a pair `(a, b)` becomes `(fma(a, cos, -(b·sin)), fma(a, sin, b·cos))` (Su et al., 2021). Pairs are
