@@ -29,6 +29,9 @@ fn siblings() -> impl Iterator<Item = Kernels> {
     Isa::available().filter(runs).map(Kernels::new)
 }
 
+/// Miri does not know the instruction that widens sixteen f16.
+const WIDENS_F16: bool = !(cfg!(miri) && cfg!(target_feature = "avx512f"));
+
 fn bits(n: usize, seed: u32) -> impl Iterator<Item = u32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
     (0..n).map(move |_| {
@@ -95,7 +98,7 @@ fn dots_of_floats_equal_scalar() {
         let run = |k: &Kernels| {
             [
                 k.dot_f32(&a[1..], &b[1..]),
-                k.dot_f16(&f16s[1..], &b[1..]),
+                if WIDENS_F16 { k.dot_f16(&f16s[1..], &b[1..]) } else { 0.0 },
                 k.dot_bf16(&bf16s[1..], &b[1..]),
             ]
         };
@@ -122,7 +125,7 @@ fn rows_equal_scalar() {
                 out.extend(x8.each_ref().map(|x| k.qdot(format, row, x)));
                 out.extend(k.qdot4(format, row, x8.each_ref().map(|x| &x[..])));
                 out.push(k.qdot_exact(format, row, &x));
-            } else {
+            } else if format != Format::F16 || WIDENS_F16 {
                 let mut sums = vec![0.0; 9];
                 let k_len = values / 9;
                 k.chain(format, row, &x[..k_len], &mut sums);
