@@ -29,6 +29,10 @@ fn siblings() -> impl Iterator<Item = Kernels> {
     Isa::available().filter(runs).map(Kernels::new)
 }
 
+/// Of AVX-512, Miri does not know `vpermw`, `vcvtph2ps`, `vmaxps` and the `vpermt2` of words and floats (nightly of May 2026):
+/// quantised rows, f16, long dots and attention are left to the tests that run natively.
+const ALL: bool = !(cfg!(miri) && cfg!(target_feature = "avx512f"));
+
 fn bits(n: usize, seed: u32) -> impl Iterator<Item = u32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
     (0..n).map(move |_| {
@@ -86,7 +90,7 @@ fn what_is_interpreted_are_the_intrinsics_of_the_features_that_are_built() {
 
 #[test]
 fn dots_of_floats_equal_scalar() {
-    for n in LENGTHS {
+    for n in LENGTHS.into_iter().filter(|&n| ALL || n < 256) {
         let (a, b) = (floats(n + 1, 1), floats(n + 1, 2));
         let halves = half_bits(n + 1, 3);
         let f16s: Vec<f16> = halves.iter().map(|&bits| f16::from_bits(bits)).collect();
@@ -95,7 +99,7 @@ fn dots_of_floats_equal_scalar() {
         let run = |k: &Kernels| {
             [
                 k.dot_f32(&a[1..], &b[1..]),
-                k.dot_f16(&f16s[1..], &b[1..]),
+                if ALL { k.dot_f16(&f16s[1..], &b[1..]) } else { 0.0 },
                 k.dot_bf16(&bf16s[1..], &b[1..]),
             ]
         };
@@ -107,7 +111,7 @@ fn dots_of_floats_equal_scalar() {
 
 #[test]
 fn rows_equal_scalar() {
-    for format in Format::ALL {
+    for format in Format::ALL.into_iter().filter(|format| ALL || format.block_len() == 1) {
         // Five super-blocks, or nine blocks of 32: the last group of four, or of eight, is not whole.
         let blocks = if format.block_len() == 256 { 5 } else { 288 / format.block_len() };
         let values = blocks * format.block_len();
@@ -122,7 +126,7 @@ fn rows_equal_scalar() {
                 out.extend(x8.each_ref().map(|x| k.qdot(format, row, x)));
                 out.extend(k.qdot4(format, row, x8.each_ref().map(|x| &x[..])));
                 out.push(k.qdot_exact(format, row, &x));
-            } else {
+            } else if format != Format::F16 || ALL {
                 let mut sums = vec![0.0; 9];
                 let k_len = values / 9;
                 k.chain(format, row, &x[..k_len], &mut sums);
@@ -228,7 +232,7 @@ fn attention_equals_scalar() {
         }
     }
     // Less than two registers; one of each kind of strip.
-    for head_dim in [20, 84] {
+    for head_dim in [20, 84].into_iter().filter(|_| ALL) {
         check(head_dim, |bits| (bits >> 16) as i16 as f32 / 16384.0);
         check(head_dim, |bits| {
             f16::from_bits((bits & 0x83ff | (9 + (bits >> 16) % 8) << 10) as u16)

@@ -131,7 +131,7 @@ impl Kernels {
             #[cfg(asm_x86_64)]
             Level::Avx2Asm => scalar.with_avx2().with_avx2_asm(),
             #[cfg(target_arch = "x86_64")]
-            Level::AvxVnni => scalar.with_avx2().with_avx2_asm(),
+            Level::AvxVnni => scalar.with_avx2().with_avx2_asm().with_avxvnni(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => scalar.with_avx2().with_avx2_asm().with_avx512(),
             #[cfg(target_arch = "x86_64")]
@@ -259,6 +259,11 @@ impl Kernels {
         };
         #[cfg(not(asm_x86_64))]
         self
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avxvnni(self) -> Kernels {
+        Kernels { row_dots: self.row_dots.with_avxvnni(), ..self }
     }
 
     /// Where 512 bits win; as it is elsewhere.

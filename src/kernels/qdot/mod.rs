@@ -43,6 +43,8 @@ pub(super) mod avx2;
 pub(super) mod avx2_asm;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 #[cfg(asm_aarch64)]

@@ -1,6 +1,6 @@
-//! AVX-512: sixteen values a step, saturated to bytes by `vpmovsdb`.
+//! AVX-512: sixteen values a step, whose low bytes `vpmovdb` takes.
 //!
-//! As at AVX2, rounding is by `vcvtps2dq`. The sums of sixteen bytes are those of a quarter of a register: `vpdpbusd` is not part
+//! Rounding is the definition's own, by an addition: its low bytes are the quants. The sums of sixteen bytes are those of a quarter of a register: `vpdpbusd` is not part
 //! of this level, so `vpmaddubsw` and `vpmaddwd` by ones, and two shuffles.
 
 use core::arch::x86_64::*;
@@ -45,10 +45,10 @@ fn quantize_block<const GROUP: usize>(x: &[f32; SUPER_BLOCK], present: usize, ou
         let fours = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
         let eights = _mm512_add_epi32(fours, _mm512_shuffle_epi32::<0b10_11_00_01>(fours));
         let sums = _mm512_add_epi32(eights, _mm512_shuffle_epi32::<0b01_00_11_10>(eights));
-        // Lane 0 of each quarter, the rest left out.
-        let firsts = _mm512_maskz_compress_epi32(0x1111, sums);
-        let words = _mm_cvtepi32_epi16(_mm512_castsi512_si128(firsts));
-        let words = _mm_cvtsi128_si64(words) as u64;
+        // Lane 0 of each quarter first.
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        let words = _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums));
+        let words = _mm_cvtsi128_si64(_mm256_castsi256_si128(words)) as u64;
         for (i, sum) in out.bsums[4 * t..4 * t + 4].iter_mut().enumerate() {
             *sum = (words >> (16 * i)) as i16;
         }
@@ -70,16 +70,16 @@ fn magnitude_bits(x: &[f32]) -> i32 {
     _mm512_reduce_max_epi32(_mm512_max_epi32(max[0], max[1]))
 }
 
-/// The nearest integers to `x * inverse`, which lie in -127..=127, as bytes; zeros where the inverse is 0: the group may hold NaN,
-/// which must not be converted.
+/// The nearest integers to `x * inverse`, which lie in -127..=127, as bytes; zeros where the inverse is 0: the group may hold NaN.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn round_16(x: &[f32; 16], inverse: f32) -> __m128i {
     // SAFETY: the array holds 64 bytes.
     let x = unsafe { _mm512_loadu_ps(x.as_ptr()) };
-    let words = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse)));
+    let scaled = _mm512_mul_ps(x, _mm512_set1_ps(inverse));
+    let rounded = _mm512_add_ps(scaled, _mm512_set1_ps(scalar::ROUND));
     match inverse {
         0.0 => _mm_setzero_si128(),
-        _ => _mm512_cvtsepi32_epi8(words),
+        _ => _mm512_cvtepi32_epi8(_mm512_castps_si512(rounded)),
     }
 }

@@ -8,7 +8,7 @@ const SMALLEST_AMAX: f32 = 1.0 / (1u128 << 100) as f32;
 
 /// Adding 1.5 * 2^23 rounds an f32 of magnitude up to 2^22 to an integer, ties to even, and leaves
 /// that integer in the low bits.
-const ROUND: f32 = 12_582_912.0;
+pub const ROUND: f32 = 12_582_912.0;
 
 pub fn quantize_32(x: &[f32], out: &mut [ActBlock]) {
     for_each_block(x, out, quantize_block::<BLOCK_32>);

@@ -15,7 +15,7 @@ use crate::formats::{ActBlock, Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1
 use crate::kernels::sibling::sibling;
 
 /// Blocks of a group.
-const GROUP: usize = 8;
+pub(in crate::kernels) const GROUP: usize = 8;
 
 /// What the unpacked bytes of a format are.
 #[derive(Clone, Copy)]
@@ -142,7 +142,7 @@ fn add_group(group: &Group, quants: Quants, x: &ActBlock, lanes: __m256) -> __m2
 /// The contract's sum of the eight lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fold(lanes: __m256) -> f32 {
+pub(in crate::kernels) fn fold(lanes: __m256) -> f32 {
     let pairs = _mm256_hadd_ps(lanes, lanes);
     let fours = _mm256_hadd_ps(pairs, pairs);
     let sum = _mm_add_ss(_mm256_castps256_ps128(fours), _mm256_extractf128_ps::<1>(fours));
@@ -169,7 +169,7 @@ fn across_16<const BITS: u32>(v: [__m256i; GROUP]) -> __m256i {
 /// The sum of the eight 32-bit lanes of vector `b`, in lane `b`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn across_32(v: [__m256i; GROUP]) -> __m256i {
+pub(in crate::kernels) fn across_32(v: [__m256i; GROUP]) -> __m256i {
     let add = |[a, b]: [__m256i; 2]| _mm256_add_epi32(a, b);
     let [v0, v1, v2, v3] = core::array::from_fn(|b| add(halves(v[b], v[b + 4])));
     add(gathered(add(interleaved(v0, v1)), add(interleaved(v2, v3))))
@@ -202,7 +202,7 @@ fn gathered(a: __m256i, b: __m256i) -> [__m256i; 2] {
 /// `vpinsrw`, would take twice as many shuffles.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn heads<B>(blocks: &[B; GROUP]) -> [__m256; 2] {
+pub(in crate::kernels) fn heads<B>(blocks: &[B; GROUP]) -> [__m256; 2] {
     const { assert!(size_of::<B>() >= 16) };
     // SAFETY: a block holds 16 bytes; the load takes any address.
     let head = blocks.each_ref().map(|b| unsafe { _mm_loadu_si128(core::ptr::from_ref(b).cast()) });
@@ -214,7 +214,7 @@ fn heads<B>(blocks: &[B; GROUP]) -> [__m256; 2] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn mask(lanes: [i32; GROUP]) -> __m256 {
+pub(in crate::kernels) fn mask(lanes: [i32; GROUP]) -> __m256 {
     // SAFETY: the array holds 32 bytes; the load takes any address.
     _mm256_castsi256_ps(unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) })
 }

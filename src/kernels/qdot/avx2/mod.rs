@@ -25,7 +25,7 @@ pub const ROW_DOTS: RowDots = RowDots {
 /// Activations `32 j` to `32 j + 31` of a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn activations(x: &ActBlock, j: usize) -> __m256i {
+pub(in crate::kernels) fn activations(x: &ActBlock, j: usize) -> __m256i {
     // SAFETY: `j < 8`, so the 32 bytes lie in `qs`; `ActBlock` is aligned to 64.
     unsafe { _mm256_load_si256(x.qs[32 * j..32 * (j + 1)].as_ptr().cast()) }
 }
@@ -33,7 +33,7 @@ fn activations(x: &ActBlock, j: usize) -> __m256i {
 /// The sixteen sums of a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bsums(x: &ActBlock) -> __m256i {
+pub(in crate::kernels) fn bsums(x: &ActBlock) -> __m256i {
     // SAFETY: `bsums` are 32 bytes, at offset 256 of a block aligned to 64.
     unsafe { _mm256_load_si256(x.bsums.as_ptr().cast()) }
 }

@@ -92,7 +92,7 @@ fn add_super_block_4(sums: Sums<4>, dx: __m128, acc: __m128) -> __m128 {
 /// The sum of the lanes of each of four vectors.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lane_sums(v: [__m256i; 4]) -> __m128i {
+pub(in crate::kernels) fn lane_sums(v: [__m256i; 4]) -> __m128i {
     // A horizontal addition would be the same shuffles and sums; on Zen it takes longer.
     let sum = |a, b| _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     let (a, b) = (sum(v[0], v[1]), sum(v[2], v[3]));

@@ -1,7 +1,7 @@
 //! Formats with super-blocks of 256, four of them at a time.
 //!
 //! A super-block is four registers of weights. Their sums of four products fit 16 bits (`4 · 63 · 127 < 2¹⁵`), so a register of
-//! one super-block is packed together with that of the next, and one `vpmaddwd` or `vpdpwssd` multiplies all 32 by the
+//! one super-block is packed together with that of the next, and one `vpmaddwd` multiplies all 32 by the
 //! scales of their sub-blocks; four of them leave the sums of both in one register. What is small is done for
 //! four super-blocks in one register: scales are unpacked and lanes folded, 3.75 operations a super-block, until the
 //! sums of four stand beside their scales. From there, through memory, one chain of scalar FMAs takes them in
@@ -221,7 +221,8 @@ fn fours([a, b, c, d]: [__m512i; 4], x: &ActBlock) -> [__m512i; 4] {
 fn scaled(a: [__m512i; 4], b: [__m512i; 4], scales: [__m512i; 4]) -> __m512i {
     let mut sum = _mm512_madd_epi16(_mm512_packs_epi32(a[0], b[0]), scales[0]);
     for t in 1..4 {
-        sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(a[t], b[t]), scales[t]);
+        let products = _mm512_madd_epi16(_mm512_packs_epi32(a[t], b[t]), scales[t]);
+        sum = _mm512_add_epi32(sum, products);
     }
     sum
 }
