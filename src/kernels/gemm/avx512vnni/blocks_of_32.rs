@@ -129,7 +129,7 @@ pub fn gemm<B: Interleave32, M: Micros<B>>(
                         unsafe {
                             M::MICROS[n - 1](
                                 panel.as_ptr(),
-                                &x[first],
+                                x[first..].as_ptr(),
                                 blocks * size_of::<ActBlock>(),
                                 space.sides.as_ptr(),
                                 lanes.as_mut_ptr(),
@@ -186,9 +186,8 @@ fn write_sides<B: Interleave32>(x: &ActBlock, out: &mut [[u32; 2]; 8]) {
             _mm256_madd_epi16(sums, _mm256_set1_epi16(-B::OFFSET))
         };
         let d = _mm256_loadu_si256(x.d.as_ptr().cast());
-        let turns = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-        let (first, d) = (_mm512_castsi256_si512(first), _mm512_castsi256_si512(d));
-        let both = _mm512_permutex2var_epi32(first, turns, d);
+        let (first, d) = (_mm512_cvtepu32_epi64(first), _mm512_cvtepu32_epi64(d));
+        let both = _mm512_or_si512(first, _mm512_slli_epi64::<32>(d));
         _mm512_storeu_si512(out.as_mut_ptr().cast(), both);
     }
 }

@@ -157,7 +157,9 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                     let micro = |out, stride| {
                         let step = blocks * size_of::<ActBlock>();
                         // SAFETY: both calls below give 32 elements of `n` columns at `out`; the features are enabled.
-                        unsafe { M::MICROS[n - 1](panel, &x[k], step, sums, out, stride) };
+                        unsafe {
+                            M::MICROS[n - 1](panel, x[k..].as_ptr(), step, sums, out, stride)
+                        };
                     };
                     if part == ROWS {
                         if k == 0 {
