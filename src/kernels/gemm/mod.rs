@@ -14,6 +14,8 @@
 //! 3. [`NR`] columns, broadcast to `Columns`, which stay in the first-level cache;
 //! 4. `Panel`s of [`MR`] rows;
 //! 5. in the micro-kernel, four values of each row and column at a time.
+//!
+//! Formats with blocks of 32 have loops of their own, beside their kernels.
 
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
