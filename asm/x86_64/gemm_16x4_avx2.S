@@ -2,7 +2,7 @@
 //     size_t stride, tile *lanes, size_t blocks)
 //
 // Adds blocks of 32 values of sixteen rows and 1 or 4 columns to the eight lanes of their elements, by the contract of
-// src/kernels/qdot/mod.rs. The first block belongs to lane 0. src/kernels/gemm/avx2/blocks_of_32.rs has the structures.
+// src/kernels/qdot/mod.rs. The first block belongs to lane 0. src/kernels/gemm/avx2/blocks_of_32 has the structures.
 //
 //     rdi  eight rows        rdx  activations of the first column     r8   lanes, and behind each eight registers to spare
 //     rsi  the other eight   r10  their sums and scales               r9   blocks to come
@@ -28,7 +28,7 @@
 // vector ports (Intel). Measured on Zen 5, over rows of 1536: 6.6, 7.6, 6.9, 7.7 and 10.0. Without the additions of products
 // (wrong, but of interest) 6.0, 7.1, 6.6, 7.6 and 9.6, and without loads nothing changes: they take pipes that multiply.
 //
-// Loads: 16 of weights (q8_0: 32), 32 of activations, some 30 of scales and lanes, for eight registers of sums, in 46
+// Loads: 16 of weights (q8_0: 32), 32 of activations, some 20 of scales and lanes, for eight registers of sums, in 46
 // cycles or more: two ports keep up.
 
 .set TILE_BLOCK, 16*32

@@ -17,6 +17,7 @@
 //!
 //! So it is at AVX2. AVX-512 has panels of [`ROWS`] rows, broadcasts columns from where they lie, and lays out a
 //! [`Workspace`] its own way.
+//! Formats with blocks of 32 have loops of their own, beside their kernels.
 
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};

@@ -43,14 +43,14 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
                         let qs = (*columns[c].add(b / 8)).qs.as_ptr().add(32 * (b % 8) + 4 * g);
                         _mm256_set1_epi32(qs.cast::<i32>().read_unaligned())
                     };
-                    for p in 0..2 {
+                    for (p, words) in words[c].iter_mut().enumerate() {
                         let pairs = if B::SIGNED {
                             let x = _mm256_xor_si256(x, load(p, g));
                             _mm256_maddubs_epi16(load(p, 8 + g), x)
                         } else {
                             _mm256_maddubs_epi16(load(p, g), x)
                         };
-                        words[c][p] = _mm256_add_epi16(words[c][p], pairs);
+                        *words = _mm256_add_epi16(*words, pairs);
                     }
                 }
             }
