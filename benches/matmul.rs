@@ -42,11 +42,13 @@ const ROUNDS: usize = 9;
 const TURN: f64 = 0.02;
 const LONG: f64 = 0.5;
 
+type Run<'a> = Box<dyn FnMut(&mut [f32]) + 'a>;
+
 /// One way to multiply.
 struct Variant<'a> {
     name: &'static str,
     threads: usize,
-    run: Box<dyn FnMut(&mut [f32]) + 'a>,
+    run: Run<'a>,
     /// Seconds a call, of each round.
     times: Vec<f64>,
     allocations: usize,
@@ -101,8 +103,7 @@ fn table(kernels: &Kernels, pool: &Pool, n: usize) {
         variant(
             "naive",
             1,
-            Box::new(|c: &mut [f32]| f32::naive(kernels, shape, a, b, c))
-                as Box<dyn FnMut(&mut [f32])>,
+            Box::new(|c: &mut [f32]| f32::naive(kernels, shape, a, b, c)) as Run<'_>,
         ),
         variant("blocked", 1, Box::new(|c| f32::blocked(kernels, shape, a, b, c))),
         variant(

@@ -177,14 +177,11 @@ pub fn simd_parallel(
     });
 }
 
-/// Calls `body` with a task's number, the shape of its rows, the first of them, and their output.
-fn divide(
-    threads: &impl Threads,
-    rows: usize,
-    shape: Shape,
-    c: &mut [f32],
-    body: &(dyn Fn(usize, Shape, usize, &mut [f32]) + Sync),
-) {
+/// What a task does: with its number, the shape of its rows, the first of them, and their output.
+type Body<'a> = dyn Fn(usize, Shape, usize, &mut [f32]) + Sync + 'a;
+
+/// Calls `body` for rows and rows, on the threads.
+fn divide(threads: &impl Threads, rows: usize, shape: Shape, c: &mut [f32], body: &Body<'_>) {
     let c = Parts::new(c, rows * shape.n);
     threads.run(shape.m.div_ceil(rows), &|task| {
         let at = task * rows;
