@@ -14,6 +14,7 @@ use quintile::kernels::Kernels;
 use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, NR, Workspace};
+use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
 const N: usize = 4096;
 
@@ -342,9 +343,37 @@ fn gemm((kernels, format, w, x, mut space, mut out): Product) -> Vec<f32> {
     out
 }
 
+/// Rows, depth and columns of products of matrices.
+const MATRICES: [usize; 3] = [64, 64, 64];
+
+/// The second operand as rows of weights, as in a model, and the space of packing.
+type Matrices = (Kernels, Format, Vec<u8>, Vec<f32>, Vec<Line>, Vec<f32>);
+
+fn matrices(level: Level, format: Format) -> Matrices {
+    let [rows, depth, columns] = MATRICES;
+    let mut w = vec![0; depth * columns * format.block_bytes()];
+    format.quantize(&floats(), &mut w);
+    let space = vec![Line::ZERO; space_len(rows, depth, columns)];
+    (kernels(level), format, w, floats(), space, vec![0.0; rows * columns])
+}
+
+#[library_benchmark(setup = matrices)]
+#[bench::f32_generic(Level::Generic, Format::F32)]
+#[bench::f32_avx2(Level::Avx2, Format::F32)]
+#[bench::f16_avx2(Level::Avx2, Format::F16)]
+#[bench::bf16_avx2(Level::Avx2, Format::Bf16)]
+fn sgemm((kernels, format, w, x, mut space, mut out): Matrices) -> Vec<f32> {
+    let [rows, depth, columns] = MATRICES;
+    let b = View::weights(format, black_box(&w), [depth, columns], [1, depth]);
+    let c = ViewMut::row_major(black_box(&mut out), rows, columns);
+    let a = View::row_major(black_box(&x), rows, depth);
+    kernels.sgemm(a, b, c, Start::Zero, None, &mut space);
+    out
+}
+
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, sgemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
         elementwise, chain, attend
 );
 main!(library_benchmark_groups = kernels_group);

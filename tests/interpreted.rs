@@ -11,6 +11,7 @@ use quintile::kernels::Kernels;
 use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, ROWS, Workspace};
+use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
 const SCALAR: Kernels = Kernels::new(Isa::SCALAR);
 
@@ -167,6 +168,34 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
                 let got = [out[r], out[N + r]];
                 assert_same(&got, &want, &format_args!("{kernels:?} {format} row {r}"));
             }
+        }
+    }
+}
+
+#[test]
+fn a_product_of_matrices_equals_scalar() {
+    let [rows, depth, columns] = [8, 9, 19];
+    let (x, halves) = (floats(rows * depth, 1), half_bits(depth * columns, 2));
+    let halves: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let wide = floats(depth * columns, 3);
+    // Packed from both orders, and by the micro-kernel.
+    let operands = [
+        View::row_major(&wide, depth, columns),
+        View::row_major(&wide, columns, depth).transposed(),
+        View::weights(Format::F16, &halves, [depth, columns], [1, depth]),
+        View::weights(Format::Bf16, &halves, [depth, columns], [columns, 1]),
+    ];
+    for b in operands {
+        let run = |k: &Kernels| {
+            let mut out = floats(rows * columns, 4);
+            let mut space = vec![Line::ZERO; space_len(rows, depth, columns)];
+            let c = ViewMut::row_major(&mut out, rows, columns);
+            let a = View::row_major(&x, rows, depth);
+            k.sgemm(a, b, c, Start::Output, Some(&x[..columns]), &mut space);
+            out
+        };
+        for kernels in siblings() {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} {b:?}"));
         }
     }
 }

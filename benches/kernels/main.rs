@@ -16,6 +16,7 @@ use quintile::kernels::Kernels;
 use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MC, Workspace};
+use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
 type Criterion = criterion::Criterion<clock::Clock>;
 
@@ -282,6 +283,32 @@ fn chain(c: &mut Criterion) {
     }
 }
 
+/// 64 columns of 256 activations times 64 rows of weights, as a model has them.
+fn sgemm(c: &mut Criterion) {
+    const N: usize = 64;
+    const DEPTH: usize = 256;
+    let x = floats(N * DEPTH);
+    let (mut out, mut space) = (vec![0.0; N * N], vec![Line::ZERO; space_len(N, DEPTH, N)]);
+    let mut group = c.benchmark_group("sgemm");
+    group.throughput(Throughput::Elements((N * DEPTH * N) as u64));
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        let mut rows = vec![0; N * format.row_bytes(DEPTH).expect("any length")];
+        format.quantize(&floats(N * DEPTH), &mut rows);
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
+            group.bench_function(id, |bench| {
+                bench.iter(|| {
+                    let a = View::row_major(black_box(&x), N, DEPTH);
+                    let b = View::weights(format, black_box(&rows), [DEPTH, N], [1, DEPTH]);
+                    let c = ViewMut::row_major(&mut out, N, N);
+                    kernels.sgemm(a, b, c, Start::Zero, None, &mut space);
+                });
+            });
+        }
+    }
+}
+
 /// A head of 64 over 256 keys.
 fn attention(c: &mut Criterion) {
     const HEAD: usize = 64;
@@ -318,6 +345,6 @@ criterion_group! {
     name = kernels;
     config = configured();
     targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, gemm, quantize, quantize_weights, narrow,
-        elementwise, chain, attention
+        elementwise, chain, sgemm, attention
 }
 criterion_main!(kernels);

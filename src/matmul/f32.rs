@@ -177,14 +177,11 @@ pub fn simd_parallel(
     });
 }
 
-/// Calls `body` with a task's number, the shape of its rows, the first of them, and their output.
-fn divide(
-    threads: &impl Threads,
-    rows: usize,
-    shape: Shape,
-    c: &mut [f32],
-    body: &(dyn Fn(usize, Shape, usize, &mut [f32]) + Sync),
-) {
+/// What a task does: with its number, the shape of its rows, the first of them, and their output.
+type Body<'a> = dyn Fn(usize, Shape, usize, &mut [f32]) + Sync + 'a;
+
+/// Calls `body` for rows and rows, on the threads.
+fn divide(threads: &impl Threads, rows: usize, shape: Shape, c: &mut [f32], body: &Body<'_>) {
     let c = Parts::new(c, rows * shape.n);
     threads.run(shape.m.div_ceil(rows), &|task| {
         let at = task * rows;
@@ -228,5 +225,55 @@ impl<'a, T> Parts<'a, T> {
         let len = self.len.min(self.total - start);
         // SAFETY: inside the slice, which is borrowed exclusively; the caller promises the rest.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use core::num::NonZeroUsize;
+
+    fn floats(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i + seed) * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    #[test]
+    fn all_functions_return_the_same_bits_on_any_number_of_threads() {
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            for [m, k, n] in [[1, 1, 1], [5, 40, 33], [70, 65, 64], [0, 3, 2], [3, 0, 2], [2, 3, 0]]
+            {
+                let shape = Shape { m, k, n };
+                let (a, b) = (floats(m * k, 0), floats(k * n, 400));
+                let mut want = vec![9.0; m * n];
+                naive(&kernels, shape, &a, &b, &mut want);
+                let mut c = vec![8.0; m * n];
+                blocked(&kernels, shape, &a, &b, &mut c);
+                assert_eq!(c, want, "{isa:?} blocked {shape:?}");
+                for threads in [1, 2, 3, 7] {
+                    let scoped = Scoped(NonZeroUsize::new(threads).unwrap());
+                    c.fill(7.0);
+                    parallel(&kernels, &scoped, shape, &a, &b, &mut c);
+                    assert_eq!(c, want, "{isa:?} parallel {shape:?}");
+                    let mut space = vec![Line::ZERO; parallel_space_len(shape, threads)];
+                    c.fill(6.0);
+                    let zero = Start::Zero;
+                    simd_parallel(&kernels, &scoped, shape, &a, &b, &mut c, zero, None, &mut space);
+                    assert_eq!(c, want, "{isa:?} simd_parallel {shape:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_is_added_to_what_the_output_holds_and_a_bias_to_each_row() {
+        let shape = Shape { m: 2, k: 1, n: 2 };
+        let (a, b, bias) = ([2.0, 3.0], [10.0, 20.0], [0.5, 0.25]);
+        let mut c = [1.0, 2.0, 3.0, 4.0];
+        let mut space = vec![Line::ZERO; sgemm::space_len(2, 1, 2)];
+        let kernels = Kernels::new(Isa::detect());
+        simd(&kernels, shape, &a, &b, &mut c, Start::Output, Some(&bias), &mut space);
+        assert_eq!(c, [21.5, 42.25, 33.5, 64.25]);
     }
 }

@@ -38,6 +38,8 @@ unsafe impl Plain for half::bf16 {}
 unsafe impl Plain for [f32; 2] {}
 // SAFETY: as above.
 unsafe impl Plain for quintile::formats::ActBlock {}
+// SAFETY: as above.
+unsafe impl Plain for quintile::kernels::sgemm::Line {}
 
 /// Room for a slice, with a page before it and one behind it that fault when they are touched.
 pub struct Buffer<T> {

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, Format};
 use quintile::kernels::gemm::{MR, NR, ROWS, Workspace};
+use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
 use crate::guard::Buffer;
 use crate::registers::call;
@@ -185,6 +186,48 @@ fn gemm_keeps_to_its_slices_and_registers() {
                     format_args!("gemm of {rows} x {columns} {format}, {kernels:?}, {side:?}");
                 call(label, || kernels.gemm(format, w, x, BLOCKS, &mut space, place));
                 assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sgemm_keeps_to_its_slices_and_registers() {
+    const MOST: usize = 20;
+    let (mut a, mut b) = (Buffer::new(MOST * MOST), Buffer::new(MOST * MOST * 4));
+    let (mut out, mut space) = (Buffer::new(MOST * MOST), Buffer::new(space_len(MOST, MOST, MOST)));
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        // Strips of each number of rows, whole panels and parts of one, and both orders of `b`.
+        let shapes = (1..=13).map(|rows| [rows, 9, 16]);
+        let shapes = shapes.chain((1..=17).map(|columns| [7, 8, columns])).chain([[13, 17, 20]]);
+        for [rows, depth, columns] in shapes {
+            let x = values(rows * depth, 2);
+            let weights = row(format, depth * columns);
+            for strides in [[columns, 1], [1, depth]] {
+                let product = |kernels: &quintile::kernels::Kernels,
+                               x: &[f32],
+                               w: &[u8],
+                               out: &mut [f32],
+                               space: &mut [Line]| {
+                    let a = View::row_major(x, rows, depth);
+                    let b = View::weights(format, w, [depth, columns], strides);
+                    let c = ViewMut::row_major(out, rows, columns);
+                    kernels.sgemm(a, b, c, Start::Zero, None, space);
+                };
+                let lines = vec![Line::ZERO; space_len(rows, depth, columns)];
+                let mut want = vec![0.0; rows * columns];
+                product(&SCALAR, &x, &weights, &mut want, &mut lines.clone());
+                for (kernels, side) in cases() {
+                    let (x, w) = (a.input(side, &x), b.input(side, &weights));
+                    let lines = space.output(side, &lines);
+                    let place = out.output(side, &vec![9.0; rows * columns]);
+                    let label = format_args!(
+                        "sgemm of {rows} x {depth} x {columns} {format} {strides:?}, {kernels:?}, {side:?}"
+                    );
+                    call(label, || product(&kernels, x, w, place, lines));
+                    space.written();
+                    assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+                }
             }
         }
     }

@@ -25,6 +25,7 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
         ("qdot4", &["Q8_0", "Q6_K"]),
         ("qdot_exact", &[""]),
         ("gemm", &["Q4_0", "Q5_K"]),
+        ("sgemm", &[""]),
         ("qdot2x2", &["Q4_0", "Q5_K"]),
         ("exp", &[""]),
         ("silu_mul", &[""]),

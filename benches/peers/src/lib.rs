@@ -10,6 +10,7 @@
 mod dequantize;
 mod dot_f32;
 mod qdot;
+pub mod sgemm;
 
 /// One kernel on its data.
 pub struct Kernel {

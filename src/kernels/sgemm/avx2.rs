@@ -78,11 +78,14 @@ unsafe fn micro<const ROWS: usize, const PACKING: bool>(strip: &Strip) {
         if from_output == 1 {
             acc = core::array::from_fn(|i| core::array::from_fn(|w| _mm256_loadu_ps(at(i, w))));
         }
-        for i in 0..ROWS {
-            let next = next_c.wrapping_byte_add(i * c_row);
-            _mm_prefetch::<_MM_HINT_T0>(next.cast());
-            _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(15).cast());
+        if !next_c.is_null() {
+            for i in 0..ROWS {
+                let next = next_c.wrapping_byte_add(i * c_row);
+                _mm_prefetch::<_MM_HINT_T0>(next.cast());
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(15).cast());
+            }
         }
+        // Not unrolled: of four steps at once, the compiler loads all that it can before it multiplies, and spills.
         for p in 0..depth {
             let b = b.byte_add(p * b_row);
             let b: [_; WIDE] = core::array::from_fn(|w| _mm256_loadu_ps(b.add(8 * w)));
@@ -92,7 +95,7 @@ unsafe fn micro<const ROWS: usize, const PACKING: bool>(strip: &Strip) {
                 }
             }
             for (i, acc) in acc.iter_mut().enumerate() {
-                let a = _mm256_set1_ps(a.byte_add(i * a_row).add(p).read_unaligned());
+                let a = _mm256_broadcast_ss(&*a.byte_add(i * a_row).add(p));
                 for (acc, b) in acc.iter_mut().zip(b) {
                     *acc = _mm256_fmadd_ps(a, b, *acc);
                 }

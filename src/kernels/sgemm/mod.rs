@@ -124,7 +124,7 @@ pub(super) struct Strip {
     c_row: usize,
     /// 1 if chains begin with what `c` holds, 0 if with +0.
     from_output: usize,
-    /// The next strip's `c`, for prefetching: any address.
+    /// What to prefetch, as many rows as of `c`: any address. Nothing where it is null.
     next_c: *const f32,
     /// Where [`Tile::micro_packing`] packs `b`.
     packed: *mut f32,
