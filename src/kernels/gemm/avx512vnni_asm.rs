@@ -89,5 +89,4 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Assembled> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Assembled> as Gemm)),
-    ..super::avx2_asm::GEMMS
 };

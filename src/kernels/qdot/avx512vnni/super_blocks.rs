@@ -446,7 +446,7 @@ fn by_nibbles(bytes: &[u8; 32]) -> [__m512i; 2] {
 #[target_feature(enable = "avx512f")]
 fn two_of_four<const AS: u8>(n: usize) -> __m512i {
     let table: [u8; 64] =
-        core::array::from_fn(|i| if i % 16 >> (2 * n + i / 32) & 1 == 1 { AS } else { 0 });
+        core::array::from_fn(|i| if (i % 16) >> (2 * n + i / 32) & 1 == 1 { AS } else { 0 });
     // SAFETY: the array holds 64 bytes; the load takes any address.
     unsafe { _mm512_loadu_si512(table.as_ptr().cast()) }
 }
