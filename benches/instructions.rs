@@ -284,7 +284,7 @@ fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
 /// Three rows of two super-blocks.
 type Rows = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 
-fn rows(level: Level, format: Format) -> Rows {
+fn three_rows(level: Level, format: Format) -> Rows {
     let (kernels, format, row, x) = row_operands(level, format);
     (
         kernels,
@@ -294,7 +294,7 @@ fn rows(level: Level, format: Format) -> Rows {
     )
 }
 
-#[library_benchmark(setup = rows)]
+#[library_benchmark(setup = three_rows)]
 #[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
 #[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
 #[bench::q6_k_avx2_asm(Level::Avx2Asm, Format::Q6K)]

@@ -41,7 +41,7 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
     }
     assert!(scalar.iter().all(|(o, _, level)| match level.as_deref() {
         Some(level) => level == "scalar",
-        None => ["gemm", "gemv", "qdot2x2"].contains(&o),
+        None => ["gemm", "gemv", "qdot2x2"].contains(&o.as_str()),
     }));
     for (level, _) in levels().into_iter().filter(|&(_, supported)| supported) {
         let of_level = kernels(&["--isa", &level]);
