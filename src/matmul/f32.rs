@@ -38,18 +38,6 @@ pub unsafe trait Threads {
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
 }
 
-// SAFETY: tasks are claimed from a cursor, and `Pool::run` waits for them.
-#[cfg(feature = "driver")]
-unsafe impl Threads for crate::model::Pool {
-    fn count(&self) -> usize {
-        self.threads()
-    }
-
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        crate::model::Pool::run(self, tasks, task);
-    }
-}
-
 /// Threads that are made for each product and end with it: some tens of microseconds each, and allocations.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@ mod columns;
 mod config;
 mod rope;
 mod session;
+mod threads;
 mod weights;
 mod workspaces;
 
