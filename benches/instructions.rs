@@ -11,7 +11,7 @@ use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::HeadCache;
+use quintile::kernels::attention::{HeadCache, Queries, Softmax};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, NR, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
@@ -281,6 +281,24 @@ fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
     out
 }
 
+// Seven heads of 64 of one token over 64 keys: a block of six queries, and one alone.
+#[library_benchmark]
+#[bench::avx2(halves(Level::Avx2, f16::from_f32))]
+fn attend_queries((kernels, cache, q): Halves<f16>) -> [f32; 7 * 64] {
+    let (mut out, mut states) = ([0.0; 7 * 64], [Softmax::EMPTY; 7]);
+    let cache = HeadCache { keys: &cache, values: &cache };
+    let queries = Queries { q: &q[..7 * 64], head_dim: 64, heads: 7, stride: 7 * 64 };
+    kernels.attend_queries(
+        black_box(queries),
+        black_box(cache),
+        std::slice::from_ref(&(0..64)),
+        &mut out,
+        &mut states,
+    );
+    black_box(states);
+    out
+}
+
 /// Three rows of two super-blocks.
 type Rows = (Kernels, Format, Vec<u8>, Vec<ActBlock>);
 
@@ -374,6 +392,6 @@ fn sgemm((kernels, format, w, x, mut space, mut out): Matrices) -> Vec<f32> {
 library_benchmark_group!(
     name = kernels_group;
     benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, sgemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
-        elementwise, chain, attend
+        elementwise, chain, attend, attend_queries
 );
 main!(library_benchmark_groups = kernels_group);

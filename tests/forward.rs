@@ -45,7 +45,8 @@ fn references() -> Vec<Reference> {
 fn logits(r: &Reference, isa: Isa, threads: usize, batch: usize, cache: CacheType) -> Vec<f32> {
     let model = Model::load(Gguf::open(&r.file, &OpenOptions::default()).unwrap(), isa).unwrap();
     let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
-    let options = SessionOptions { context: Some(r.prompt.len()), cache, batch, cancel: None };
+    let context = Some(r.prompt.len());
+    let options = SessionOptions { context, cache, batch, ..SessionOptions::default() };
     let mut session = Session::new(&model, &pool, &options).unwrap();
     let mut out = Vec::new();
     let each = |_, logits: &mut [f32]| out.extend_from_slice(logits);

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
+use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES, Queries, Softmax};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, ROWS, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
@@ -254,7 +254,18 @@ fn attention_equals_scalar() {
             let mut out = vec![0.0; head_dim];
             let state = k.attend(&q, cache, 3..end, &mut out);
             out.extend([state.max, state.sum]);
-            out
+            // Seven of one token: a block, and one alone.
+            let (mut outs, mut states) = (vec![0.0; 7 * 20], [Softmax::EMPTY; 7]);
+            let queries = Queries { q: &floats(7 * 20, 4), head_dim, heads: 7, stride: 140 };
+            k.attend_queries(
+                queries,
+                cache,
+                std::slice::from_ref(&(3..end)),
+                &mut outs,
+                &mut states,
+            );
+            out.extend(states.iter().flat_map(|state| [state.max, state.sum]));
+            [out, outs].concat()
         };
         for kernels in siblings() {
             assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?}"));

@@ -1,14 +1,17 @@
 //! `quintile bench`: times prefill and decoding, with llama-bench's test names and JSON fields.
 
+use std::num::NonZeroUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
 use crate::formats::Format;
+use crate::model::stats::Stats;
 use crate::model::{Session, system};
 
 use super::output::{self, Failure, line, progress};
 use super::setup::{Loaded, ModelArgs};
+use super::stats;
 
 /// Options of `bench`.
 #[derive(clap::Args)]
@@ -27,10 +30,13 @@ pub struct Args {
     n_gen: usize,
     /// Repetitions
     #[arg(short, long, value_name = "N", default_value = "5")]
-    repetitions: std::num::NonZeroUsize,
+    repetitions: NonZeroUsize,
     /// Output
     #[arg(short, long, value_enum, default_value = "md")]
     output: Output,
+    /// Tell on stderr what the time of each test went to (and in the JSON records)
+    #[arg(long)]
+    stats: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -45,12 +51,17 @@ struct Samples {
     n_gen: usize,
     start: SystemTime,
     ns: Vec<u64>,
+    stats: Option<Stats>,
 }
 
 impl Samples {
     fn tokens_per_second(&self) -> Vec<f64> {
         let tokens = (self.n_prompt + self.n_gen) as f64;
         self.ns.iter().map(|&ns| tokens * 1e9 / ns as f64).collect()
+    }
+
+    fn threads(&self, loaded: &Loaded) -> NonZeroUsize {
+        loaded.threads[usize::from(self.n_gen == 0 && self.n_prompt > 1)]
     }
 
     fn name(&self) -> String {
@@ -60,9 +71,10 @@ impl Samples {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let longest = args.n_prompt.max(args.n_gen);
-    let context = std::num::NonZeroUsize::new(longest)
+    let context = NonZeroUsize::new(longest)
         .ok_or_else(|| Failure::Usage("nothing to do: both -p and -n are 0".into()))?;
-    let loaded = args.model.load(Some(context))?;
+    let mut loaded = args.model.load(Some(context))?;
+    loaded.session.stats = args.stats;
     let mut session = loaded.session()?;
     let mut results = Vec::new();
     for (n_prompt, n_gen) in [(args.n_prompt, 0), (0, args.n_gen)] {
@@ -90,9 +102,14 @@ fn measure(
     let tokens: Vec<u32> =
         (0..n_prompt + n_gen).map(|i| ((i * 7919 + 31) % vocab) as u32).collect();
     let bar = progress(repetitions as u64, if n_gen == 0 { "prefill" } else { "decode" });
-    let mut samples = Samples { n_prompt, n_gen, start: SystemTime::now(), ns: Vec::new() };
+    let mut samples =
+        Samples { n_prompt, n_gen, start: SystemTime::now(), ns: Vec::new(), stats: None };
     for repetition in 0..=repetitions {
         session.truncate(0);
+        if repetition <= 1 {
+            // The first is to warm up.
+            session.reset_stats();
+        }
         let start = Instant::now();
         let steps = if n_gen == 0 { tokens.len() } else { 1 };
         for step in tokens.chunks(steps) {
@@ -105,6 +122,10 @@ fn measure(
         }
     }
     bar.finish_and_clear();
+    samples.stats = session.stats().cloned();
+    if let Some(stats) = &samples.stats {
+        stats::report(stats);
+    }
     Ok(samples)
 }
 
@@ -140,7 +161,7 @@ fn markdown(loaded: &Loaded, results: &[Samples]) -> Result<(), Failure> {
             output::bytes(model_size(loaded)),
             loaded.model.parameters() as f64 / 1e6,
             loaded.model.kernels().isa().level(),
-            loaded.pool.threads(),
+            samples.threads(loaded),
             samples.name(),
         ))?;
     }
@@ -165,7 +186,7 @@ fn record(loaded: &Loaded, samples: &Samples) -> Json {
         "model_n_params": loaded.model.parameters(),
         "n_batch": loaded.session.batch,
         "n_ubatch": loaded.session.batch,
-        "n_threads": loaded.pool.threads(),
+        "n_threads": samples.threads(loaded),
         "type_k": loaded.session.cache.name(),
         "type_v": loaded.session.cache.name(),
         "n_prompt": samples.n_prompt,
@@ -178,6 +199,7 @@ fn record(loaded: &Loaded, samples: &Samples) -> Json {
         "stddev_ts": stddev_ts,
         "samples_ns": samples.ns,
         "samples_ts": ts,
+        "stats": samples.stats.as_ref().map(stats::record),
     })
 }
 

@@ -13,6 +13,7 @@ mod perplexity;
 mod quantize;
 mod run;
 mod setup;
+mod stats;
 mod tokenize;
 mod windows;
 
@@ -123,12 +124,12 @@ fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
             ["-p", "--prompt", "--stop", "-f", "--file", "--"].iter().any(|option| last == option)
         });
         let spelled = arg.to_str().filter(|_| !is_text).and_then(|arg| {
-            [("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")].iter().find_map(
-                |(short, long)| {
+            [("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v"), ("-tb", "--threads-batch")]
+                .iter()
+                .find_map(|(short, long)| {
                     let rest = arg.strip_prefix(short)?;
                     (rest.is_empty() || rest.starts_with('=')).then(|| format!("{long}{rest}"))
-                },
-            )
+                })
         });
         out.push(spelled.map_or(arg, OsString::from));
     }
@@ -146,9 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn short_names_of_cache_types_are_spelled_out_but_not_inside_a_prompt() {
-        let args = ["run", "-ctk", "f32", "-ctv=f32", "-p", "-ctk"].map(OsString::from);
-        let want = ["run", "--cache-type-k", "f32", "--cache-type-v=f32", "-p", "-ctk"];
+    fn short_names_of_several_letters_are_spelled_out_but_not_inside_a_prompt() {
+        let args = ["run", "-ctk", "f32", "-ctv=f32", "-tb", "3", "-p", "-ctk"];
+        let args = args.map(OsString::from);
+        let want = [
+            "run",
+            "--cache-type-k",
+            "f32",
+            "--cache-type-v=f32",
+            "--threads-batch",
+            "3",
+            "-p",
+            "-ctk",
+        ];
         assert_eq!(spell_out(args), want);
     }
 }

@@ -13,6 +13,7 @@ use crate::model::{Error, Session, system};
 
 use super::output::{self, Failure, bytes, progress, rate, status, write};
 use super::setup::{Loaded, ModelArgs, TextArgs};
+use super::stats;
 
 /// Options of `run`.
 #[derive(clap::Args)]
@@ -62,6 +63,9 @@ pub struct Args {
     /// Print one JSON object at the end: tokens, text, log-probabilities, timings
     #[arg(long)]
     json: bool,
+    /// Tell on stderr what the time went to (and in the JSON object)
+    #[arg(long)]
+    stats: bool,
 }
 
 /// Why generation ended.
@@ -102,7 +106,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ..SamplerOptions::default()
     })
     .map_err(|e| Failure::Usage(e.to_string()))?;
-    let loaded = args.model.load(args.context)?;
+    let mut loaded = args.model.load(args.context)?;
+    loaded.session.stats = args.stats;
     let tokenizer = loaded.tokenizer()?;
     let prompt = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: true });
     if prompt.is_empty() {
@@ -153,6 +158,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         prompt.len(),
         system::peak_memory().map_or_else(|| "unknown".into(), bytes),
     ));
+    if let Some(stats) = session.stats() {
+        stats::report(stats);
+    }
     if args.json {
         output::json(&json!({
             "prompt_tokens": prompt,
@@ -162,7 +170,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "seed": seed,
             "model": args.model.model.display().to_string(),
             "isa": loaded.model.kernels().isa().level().name(),
-            "threads": loaded.pool.threads(),
+            "threads": loaded.threads[0],
+            "threads_batch": loaded.threads[1],
             "timings": {
                 "load_s": loaded.load_time.as_secs_f64(),
                 "ttft_s": first.as_secs_f64(),
@@ -172,6 +181,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 "decode_ts": decode_rate,
                 "peak_memory_bytes": system::peak_memory(),
             },
+            "stats": session.stats().map(stats::record),
         }))?;
     }
     if stop == Stop::Interrupt { Err(Failure::Interrupted) } else { Ok(()) }

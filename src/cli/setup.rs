@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::gguf::{Gguf, OpenOptions};
@@ -12,12 +12,12 @@ use crate::isa::{Isa, Level};
 use crate::model::tokenizer::{Tokenizer, Vocab};
 use crate::model::{CacheType, Model, Pool, Session, SessionOptions, system};
 
-use super::output::{Failure, status};
+use super::output::{Failure, byte_progress, status};
 
 /// Options of every command that computes.
 #[derive(clap::Args)]
 pub struct Compute {
-    /// Threads [default: the physical cores that this process may use]
+    /// Threads; those beyond the processors rest [default: the physical cores that this process may use]
     #[arg(short, long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Force the kernels of a level, as `isa` lists them: scalar, generic, avx2, avx2-asm, neon, ...
@@ -43,6 +43,9 @@ pub struct RuntimeArgs {
     /// Tokens that are computed together at most
     #[arg(short, long, value_name = "N", default_value = "512")]
     pub batch: NonZeroUsize,
+    /// Threads of batches: prefill (also -tb); the same as -t where not given
+    #[arg(long, value_name = "N")]
+    threads_batch: Option<NonZeroUsize>,
     /// Cache keys as f16 or f32 (also -ctk)
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     cache_type_k: CacheType,
@@ -106,7 +109,12 @@ impl Compute {
 
     /// A pool of that many threads.
     pub fn pool(&self) -> Result<Pool, Failure> {
-        let threads = self.threads();
+        self.pool_of_at_least(NonZeroUsize::MIN)
+    }
+
+    /// As [`pool`](Self::pool), with at least so many.
+    fn pool_of_at_least(&self, threads: NonZeroUsize) -> Result<Pool, Failure> {
+        let threads = self.threads().max(threads);
         Pool::new(threads).map_err(|e| {
             Failure::Failed(format!("cannot start {threads} threads: {e}; choose fewer with -t"))
         })
@@ -115,6 +123,8 @@ impl Compute {
 
 /// A model with what runs it.
 pub struct Loaded {
+    /// Threads of single tokens, and of batches.
+    pub threads: [NonZeroUsize; 2],
     pub model: Model,
     pub pool: Pool,
     pub session: SessionOptions,
@@ -143,7 +153,9 @@ impl RuntimeArgs {
             )));
         }
         let isa = self.compute.isa()?;
-        let pool = self.compute.pool()?;
+        let decode_threads = self.compute.threads();
+        let batch_threads = self.threads_batch.unwrap_or(decode_threads);
+        let pool = self.compute.pool_of_at_least(batch_threads)?;
         let start = Instant::now();
         let file = open(path, !self.no_mmap)?;
         let model = Model::load(file, isa).map_err(Failure::of)?;
@@ -152,15 +164,28 @@ impl RuntimeArgs {
             cache: self.cache_type_k,
             batch: self.batch.get(),
             cancel: Some(cancel),
+            decode_threads: Some(decode_threads),
+            batch_threads: Some(batch_threads),
+            stats: false,
+        };
+        let threads = if batch_threads == decode_threads {
+            format!("{decode_threads} threads")
+        } else {
+            format!("{decode_threads} threads ({batch_threads} for batches)")
         };
         status(format_args!(
-            "{}: {}, {} threads, {} kernels",
+            "{}: {}, {threads}, {} kernels",
             path.display(),
             model.config().architecture,
-            pool.threads(),
             isa.level()
         ));
-        Ok(Loaded { model, pool, session, load_time: start.elapsed() })
+        Ok(Loaded {
+            threads: [decode_threads, batch_threads],
+            model,
+            pool,
+            session,
+            load_time: start.elapsed(),
+        })
     }
 }
 
@@ -181,9 +206,32 @@ impl Loaded {
     }
 }
 
-/// Opens a file.
+/// Opens a file; shows how far it is where it must be read and that takes a while.
 pub fn open(path: &Path, mmap: bool) -> Result<Gguf, Failure> {
-    Gguf::open(path, &OpenOptions { mmap, ..OpenOptions::default() }).map_err(Failure::of)
+    /// Before this, nobody asks; then, so often.
+    const WAIT: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(50)];
+    if mmap {
+        return Gguf::open(path, &OpenOptions::default()).map_err(Failure::of);
+    }
+    let bytes_read = Arc::new(AtomicU64::new(0));
+    let options =
+        OpenOptions { mmap, bytes_read: Some(Arc::clone(&bytes_read)), ..OpenOptions::default() };
+    std::thread::scope(|scope| {
+        let (done, end) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            if end.recv_timeout(WAIT[0]) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+            let bar = byte_progress(path.metadata().map_or(0, |file| file.len()), "load");
+            while end.recv_timeout(WAIT[1]) == Err(mpsc::RecvTimeoutError::Timeout) {
+                bar.set_position(bytes_read.load(Relaxed));
+            }
+            bar.finish_and_clear();
+        });
+        let opened = Gguf::open(path, &options);
+        drop(done);
+        opened.map_err(Failure::of)
+    })
 }
 
 /// The tokenizer that a file describes.

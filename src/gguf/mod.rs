@@ -84,7 +84,7 @@ impl Gguf {
     /// # Errors
     /// If the bytes are not a sound GGUF file.
     pub fn from_bytes(bytes: Vec<u8>, limits: &Limits) -> Result<Gguf, Error> {
-        let options = OpenOptions { mmap: false, limits: limits.clone() };
+        let options = OpenOptions { mmap: false, limits: limits.clone(), bytes_read: None };
         Self::complete(Shard::in_memory(bytes, limits)?, &options)
     }
 

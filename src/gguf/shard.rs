@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use memmap2::Mmap;
 
@@ -22,11 +24,13 @@ pub struct OpenOptions {
     pub mmap: bool,
     /// What the header may hold.
     pub limits: Limits,
+    /// Where to add the bytes that were read into memory, while they are: for who shows the progress.
+    pub bytes_read: Option<Arc<AtomicU64>>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        OpenOptions { mmap: true, limits: Limits::default() }
+        OpenOptions { mmap: true, limits: Limits::default(), bytes_read: None }
     }
 }
 
@@ -62,7 +66,10 @@ impl Shard {
             // the caller's part, stated at `OpenOptions::mmap`.
             Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(cannot("map"))?)
         } else {
-            Bytes::Owned(read_all(file, metadata.len()).map_err(cannot("read"))?)
+            Bytes::Owned(
+                read_all(file, metadata.len(), options.bytes_read.as_deref())
+                    .map_err(cannot("read"))?,
+            )
         };
         Self::read(Some(path.into()), bytes, &options.limits)
     }
@@ -113,12 +120,23 @@ impl Bytes {
 }
 
 /// Reads `len` bytes; an error where memory or the file does not hold them.
-fn read_all(file: File, len: u64) -> io::Result<Vec<u8>> {
+fn read_all(mut file: File, len: u64, bytes_read: Option<&AtomicU64>) -> io::Result<Vec<u8>> {
+    /// Some milliseconds' worth.
+    const PART: u64 = 16 << 20;
     let mut bytes = Vec::new();
     usize::try_from(len)
         .ok()
         .and_then(|len| bytes.try_reserve_exact(len).ok())
         .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    file.take(len).read_to_end(&mut bytes)?;
+    loop {
+        let left = len - bytes.len() as u64;
+        let read = file.by_ref().take(left.min(PART)).read_to_end(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        if let Some(sum) = bytes_read {
+            sum.fetch_add(read as u64, Relaxed);
+        }
+    }
     Ok(bytes)
 }

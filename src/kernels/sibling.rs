@@ -137,6 +137,8 @@ impl Kernels {
             add,
             attend_f32,
             attend_f16,
+            attend_queries_f32,
+            attend_queries_f16,
             merge_chunks,
         } = *self;
         let first = [
@@ -165,6 +167,8 @@ impl Kernels {
             ("add", add.level),
             ("attend, f32", attend_f32.level),
             ("attend, f16", attend_f16.level),
+            ("attend_queries, f32", attend_queries_f32.level),
+            ("attend_queries, f16", attend_queries_f16.level),
             ("merge_chunks", merge_chunks.level),
         ];
         let plain = |(operation, level)| Choice::new(operation, None, level);

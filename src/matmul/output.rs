@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The results of some rows, for every column: what one call computes, and nobody else holds.
@@ -116,41 +116,58 @@ impl fmt::Debug for Outputs<'_> {
 }
 
 /// An output that threads take chunks of rows from, each the next when it has done its last.
+///
+/// A chunk has half of what would be each thread's part of the rows that are left: the first are long, and the last so
+/// short that nobody waits long for another.
 #[derive(Debug)]
 pub struct OutputChunks<'a> {
     whole: Outputs<'a>,
-    chunk: usize,
+    threads: usize,
+    least: usize,
+    most: usize,
+    /// Rows of all before the first that nobody has taken.
     claimed: AtomicUsize,
 }
 
 impl<'a> OutputChunks<'a> {
-    /// Chunks of `chunk` rows; the last may have fewer.
+    /// For so many threads, of a number of rows in `range`, the last perhaps below it.
     ///
     /// # Panics
-    /// If `chunk` is 0.
-    pub fn new(whole: Outputs<'a>, chunk: usize) -> Self {
-        assert!(chunk > 0, "outputs: chunks of no rows");
-        OutputChunks { whole, chunk, claimed: AtomicUsize::new(0) }
+    /// If the range is empty or begins with 0, or there are no threads.
+    pub fn new(whole: Outputs<'a>, threads: usize, range: RangeInclusive<usize>) -> Self {
+        let (least, most) = range.into_inner();
+        assert!(0 < least && least <= most, "outputs: chunks of {least} to {most} rows");
+        assert!(threads > 0, "outputs: chunks for no thread");
+        OutputChunks { whole, threads, least, most, claimed: AtomicUsize::new(0) }
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.whole.rows.len().div_ceil(self.chunk)
+    /// How many there are at most.
+    pub fn most(&self) -> usize {
+        self.whole.rows.len().div_ceil(self.least)
+    }
+
+    /// The end of the chunk that begins behind so many rows.
+    fn end(&self, claimed: usize) -> Option<usize> {
+        let left = self.whole.rows.len() - claimed;
+        let chunk = (left / (2 * self.threads)).clamp(self.least, self.most);
+        // In whole multiples of the least: panels stay whole.
+        let chunk = chunk / self.least * self.least;
+        (left > 0).then(|| claimed + chunk.min(left))
     }
 
     /// A chunk that nobody else gets; `None` when all are taken.
     pub fn claim(&self) -> Option<Outputs<'a>> {
-        // The counter stands still at the last, and cannot wrap: no number is given out twice.
-        let next = |claimed| (claimed < self.count()).then_some(claimed + 1);
-        let i = self.claimed.fetch_update(Relaxed, Relaxed, next).ok()?;
-        let start = self.whole.rows.start + i * self.chunk;
-        let end = self.whole.rows.end.min(start.saturating_add(self.chunk));
-        // SAFETY: chunks of different numbers have disjoint rows, and the view of all is never used.
-        Some(unsafe { self.whole.part(start..end) })
+        // The count rises up to that of all rows, so no row is given out twice.
+        let start =
+            self.claimed.fetch_update(Relaxed, Relaxed, |claimed| self.end(claimed)).ok()?;
+        let end = self.end(start)?;
+        let first = self.whole.rows.start;
+        // SAFETY: chunks begin where others end, and the view of all is never used.
+        Some(unsafe { self.whole.part(first + start..first + end) })
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 
@@ -174,11 +191,17 @@ mod tests {
 
     #[test]
     fn threads_claim_every_row_once() {
-        for (rows, chunk) in [(0, 4), (1, 4), (4, 4), (61, 4), (61, 1000)] {
+        for (rows, threads, least) in
+            [(0, 2, 4), (1, 2, 4), (4, 2, 4), (61, 2, 4), (61, 9, 1), (61, 1, 100)]
+        {
             let mut out = vec![0.0; 3 * rows];
-            let chunks = OutputChunks::new(Outputs::new(&mut out, 3, rows), chunk);
+            let whole = Outputs::new(&mut out, 3, rows);
+            let chunks = OutputChunks::new(whole, threads, least..=1000);
+            let claimed = AtomicUsize::new(0);
             let work = || {
                 while let Some(mut outputs) = chunks.claim() {
+                    claimed.fetch_add(1, Relaxed);
+                    assert!(outputs.rows().start.is_multiple_of(least));
                     (0..3).for_each(|c| outputs.column(c).iter_mut().for_each(|x| *x += 1.0));
                 }
             };
@@ -187,8 +210,18 @@ mod tests {
                 scope.spawn(work);
             });
             assert!(chunks.claim().is_none());
-            assert!(out.iter().all(|&x| x == 1.0), "{rows} rows in chunks of {chunk}");
+            assert!(claimed.load(Relaxed) <= chunks.most());
+            assert!(out.iter().all(|&x| x == 1.0), "{rows} rows, {threads} threads, {least}");
         }
+    }
+
+    #[test]
+    fn chunks_are_long_at_first_and_short_at_last() {
+        let mut out = [0.0; 100];
+        let chunks = OutputChunks::new(Outputs::new(&mut out, 1, 100), 2, 8..=20);
+        let lens: Vec<usize> =
+            core::iter::from_fn(|| chunks.claim()).map(|outputs| outputs.rows().len()).collect();
+        assert_eq!(lens, [16, 16, 16, 8, 8, 8, 8, 8, 8, 4]);
     }
 
     #[test]

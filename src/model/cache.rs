@@ -10,6 +10,7 @@ use crate::kernels::Kernels;
 use crate::kernels::attention::{CacheElement, HeadCache, KEY_LANES};
 
 use super::Config;
+use super::divide::Chunks;
 
 /// How keys and values are stored. Part of the definition of the results: each type has its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +67,6 @@ pub(super) struct Cache<E> {
     values: Vec<E>,
     /// Elements of one head of one layer: of its keys, and of its values.
     head_len: usize,
-    head_dim: usize,
     kv_heads: usize,
 }
 
@@ -81,13 +81,7 @@ impl<E: CacheElement> Cache<E> {
     fn new(config: &Config, context: usize, zeros: fn(usize) -> Vec<E>) -> Cache<E> {
         let head_len = padded(context) * config.head_dim;
         let len = config.layers * config.kv_heads * head_len;
-        Cache {
-            keys: zeros(len),
-            values: zeros(len),
-            head_len,
-            head_dim: config.head_dim,
-            kv_heads: config.kv_heads,
-        }
+        Cache { keys: zeros(len), values: zeros(len), head_len, kv_heads: config.kv_heads }
     }
 
     /// What one head of one layer has cached.
@@ -97,18 +91,28 @@ impl<E: CacheElement> Cache<E> {
         HeadCache { keys: &self.keys[range.clone()], values: &self.values[range] }
     }
 
+    /// The keys and the values of each head of one layer, in step.
+    pub fn heads_mut(&mut self, layer: usize) -> (Chunks<'_, E>, Chunks<'_, E>) {
+        let len = self.kv_heads * self.head_len;
+        let range = layer * len..(layer + 1) * len;
+        (
+            Chunks::rows(&mut self.keys[range.clone()], self.kv_heads),
+            Chunks::rows(&mut self.values[range], self.kv_heads),
+        )
+    }
+}
+
+/// The cache of one head, to be written.
+pub(super) struct CacheHead<'a, E> {
+    pub keys: &'a mut [E],
+    pub values: &'a mut [E],
+}
+
+impl<E: CacheElement> CacheHead<'_, E> {
     /// Stores the key and the value of one position.
-    pub fn store(
-        &mut self,
-        kernels: &Kernels,
-        layer: usize,
-        head: usize,
-        position: usize,
-        key: &[f32],
-        value: &[f32],
-    ) {
-        let start = (layer * self.kv_heads + head) * self.head_len;
-        let group = start + position / KEY_LANES * KEY_LANES * self.head_dim;
+    pub fn store(&mut self, kernels: &Kernels, position: usize, key: &[f32], value: &[f32]) {
+        let head_dim = key.len();
+        let group = position / KEY_LANES * KEY_LANES * head_dim;
         let mut lane = self.keys[group + position % KEY_LANES..].iter_mut().step_by(KEY_LANES);
         let mut stored = [E::default(); 64];
         for key in key.chunks(stored.len()) {
@@ -117,8 +121,8 @@ impl<E: CacheElement> Cache<E> {
             // The lane last: a pair without its first is not taken from the other.
             stored.iter().zip(lane.by_ref()).for_each(|(&x, slot)| *slot = x);
         }
-        let row = start + position * self.head_dim;
-        E::store(kernels, value, &mut self.values[row..row + self.head_dim]);
+        let row = position * head_dim;
+        E::store(kernels, value, &mut self.values[row..row + head_dim]);
     }
 }
 

@@ -4,82 +4,109 @@ use crate::formats::{ActBlock, ActScale};
 use crate::kernels::{Kernels, gemm};
 use crate::matmul::{self, Activations, OutputChunks, Outputs};
 
+use super::divide::Chunks;
+use super::stats::{Operation, Timer};
 use super::weights::Matrix;
 use super::workspaces::Workspaces;
 use super::{Model, Pool};
 
-/// The columns of one or more products, in every form that their matrices' formats want.
-pub struct Columns<'a> {
-    pool: &'a Pool,
-    model: &'a Model,
-    workspaces: &'a Workspaces,
-    count: usize,
-    f32: &'a [f32],
-    per_32: &'a [ActBlock],
-    per_256: &'a [ActBlock],
+/// Rows of activations as bytes, in each form that the matrices want which they are for; it grows to the largest seen.
+#[derive(Default)]
+pub struct Quantised {
+    per_32: Vec<ActBlock>,
+    per_256: Vec<ActBlock>,
+    /// Blocks in use of each.
+    lens: [usize; 2],
 }
 
-impl<'a> Columns<'a> {
-    /// Quantises `x`, rows of as many values as the matrices have columns, as these want it.
-    pub fn new(
-        pool: &'a Pool,
-        model: &'a Model,
-        workspaces: &'a Workspaces,
-        x: &'a [f32],
-        per_32: &'a mut Vec<ActBlock>,
-        per_256: &'a mut Vec<ActBlock>,
+/// One row, or some, in both forms: empty in one that is not wanted.
+pub type Row<'a> = (&'a mut [ActBlock], &'a mut [ActBlock]);
+
+impl Quantised {
+    /// Room for `rows` of them, which are to be multiplied by these matrices: all in step, to be written.
+    pub fn rows(
+        &mut self,
+        rows: usize,
         matrices: &[&Matrix],
-    ) -> Self {
-        let k = matrices[0].k;
-        for (scale, out) in [(ActScale::Per32, &mut *per_32), (ActScale::Per256, &mut *per_256)] {
-            if matrices.iter().any(|m| m.format().activation() == Some(scale)) {
-                quantize_rows(pool, model.kernels(), scale, x, k, out);
+    ) -> (Chunks<'_, ActBlock>, Chunks<'_, ActBlock>) {
+        let len = |scale| {
+            let wanted = matrices.iter().find(|m| m.format().activation() == Some(scale));
+            wanted.map_or(0, |m| rows * ActBlock::count(m.k))
+        };
+        self.lens = [len(ActScale::Per32), len(ActScale::Per256)];
+        let [per_32, per_256] = [&mut self.per_32, &mut self.per_256];
+        for (blocks, len) in [(&mut *per_32, self.lens[0]), (&mut *per_256, self.lens[1])] {
+            if blocks.len() < len {
+                blocks.resize(len, ActBlock::ZERO);
             }
         }
-        Columns { pool, model, workspaces, count: x.len() / k, f32: x, per_32, per_256 }
+        (
+            Chunks::rows(&mut per_32[..self.lens[0]], rows),
+            Chunks::rows(&mut per_256[..self.lens[1]], rows),
+        )
     }
+}
 
+/// Writes a row, in the forms that it has room in.
+pub fn quantize(kernels: &Kernels, x: &[f32], (per_32, per_256): Row<'_>) {
+    for (scale, out) in [(ActScale::Per32, per_32), (ActScale::Per256, per_256)] {
+        if !out.is_empty() {
+            kernels.quantize(scale, x, out);
+        }
+    }
+}
+
+/// Columns that are multiplied by matrices.
+pub struct Columns<'a> {
+    pub pool: &'a Pool,
+    pub model: &'a Model,
+    pub workspaces: &'a Workspaces,
+    pub timer: Timer<'a>,
+    /// `[columns, k]`.
+    pub x: &'a [f32],
+    pub quantised: &'a Quantised,
+}
+
+impl Columns<'_> {
     /// Computes every product; threads claim chunks of rows of all of them.
     pub fn multiply<const N: usize>(&self, products: [(&Matrix, &mut Vec<f32>); N]) {
+        /// Bytes of weights that are worth a claim: about 2 us of memory's bandwidth.
+        const LEAST_BYTES: usize = 32 << 10;
+        let columns = self.x.len() / products[0].0.k;
+        let threads = self.pool.threads();
+        // Of many columns, a chunk must be worth what it takes to lay these out, which a workspace of rows shares.
         let total: usize = products.iter().map(|(m, _)| m.rows).sum();
-        // A slow thread must not hold up the others; a chunk must be worth its claim, and of many columns what it takes
-        // to lay these out, which a workspace of rows shares.
-        let (per_thread, range) = if matmul::Scratch::tile_len(self.count) > 0 {
-            (4, 64..=gemm::MC)
-        } else {
-            (8, 16..=usize::MAX)
-        };
-        let chunk = total.div_ceil(self.pool.threads() * per_thread).next_multiple_of(gemm::ROWS);
-        let chunk = chunk.clamp(*range.start(), *range.end());
+        let many = total.div_ceil(4 * threads).next_multiple_of(gemm::ROWS).clamp(64, gemm::MC);
+        let Quantised { per_32, per_256, lens } = self.quantised;
         let products = products.map(|(matrix, out)| {
-            let x = Activations::for_format(matrix.format(), self.f32, self.per_32, self.per_256);
-            let outputs = Outputs::new(out, self.count, matrix.rows);
-            (self.model.weights(matrix), x, OutputChunks::new(outputs, chunk))
+            let (per_32, per_256) = (&per_32[..lens[0]], &per_256[..lens[1]]);
+            let x = Activations::for_format(matrix.format(), self.x, per_32, per_256);
+            let weights = self.model.weights(matrix);
+            let range = if matmul::Scratch::tile_len(columns) > 0 {
+                many..=many
+            } else {
+                let least = (LEAST_BYTES / weights.row_bytes().max(1)).next_multiple_of(gemm::MR);
+                least.max(gemm::MR)..=usize::MAX
+            };
+            let outputs = Outputs::new(out, columns, matrix.rows);
+            (weights, x, OutputChunks::new(outputs, threads, range))
         });
-        let tasks = products.iter().map(|(_, _, chunks)| chunks.count()).sum();
-        self.pool.run(tasks, |_| {
-            let mut claims = products.iter().map(|(w, x, chunks)| (w, *x, chunks.claim()));
-            let claimed = claims.find_map(|(w, x, out)| Some((w, x, out?)));
-            let (weights, x, mut out) = claimed.expect("as many tasks as chunks");
-            let depth = matches!(x, Activations::F32(_)).then(|| weights.k());
-            self.workspaces.lend(self.count, depth, |scratch| {
-                matmul::run(self.model.kernels(), weights, x, &mut out, scratch);
+        let floats = products.iter().filter(|(_, x, _)| matches!(x, Activations::F32(_)));
+        let depth = floats.map(|(weights, ..)| weights.k()).max();
+        let most: usize = products.iter().map(|(_, _, chunks)| chunks.most()).sum();
+        self.pool.run(most.min(threads), |_| {
+            self.workspaces.lend(|space| {
+                let mut scratch = space.product(columns, depth);
+                for (weights, x, chunks) in &products {
+                    while let Some(mut out) = chunks.claim() {
+                        self.timer.weights(out.rows().len() * weights.row_bytes());
+                        self.timer.time(Operation::Matmul(weights.format()), || {
+                            let kernels = self.model.kernels();
+                            matmul::run(kernels, weights, *x, &mut out, scratch.as_mut());
+                        });
+                    }
+                }
             });
         });
     }
-}
-
-fn quantize_rows(
-    pool: &Pool,
-    kernels: &Kernels,
-    scale: ActScale,
-    x: &[f32],
-    k: usize,
-    out: &mut Vec<ActBlock>,
-) {
-    let blocks = ActBlock::count(k);
-    out.resize(x.len() / k * blocks, ActBlock::ZERO);
-    pool.chunks_mut(out, blocks, |row, out| {
-        kernels.quantize(scale, &x[row * k..(row + 1) * k], out);
-    });
 }

@@ -4,9 +4,12 @@
 //! scratch memory. The forward pass gives the same bits for any number of threads and any division of
 //! the tokens into batches.
 
+mod attend;
 mod cache;
 mod columns;
 mod config;
+mod divide;
+mod layer;
 mod rope;
 mod session;
 mod threads;
@@ -15,6 +18,7 @@ mod workspaces;
 
 pub mod pool;
 pub mod sampler;
+pub mod stats;
 pub mod system;
 pub mod tokenizer;
 

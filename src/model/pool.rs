@@ -4,8 +4,10 @@
 //! is what matters: a worker that has just finished spins for `SPIN` before it sleeps, and finds the
 //! next loop without a system call. Tasks are claimed one by one from a shared cursor, so a slow or
 //! descheduled thread holds up nobody: the caller waits only for workers that have entered the loop, and
-//! one that comes late finds it closed. More threads than cores therefore cost little, and an idle pool
-//! costs nothing.
+//! one that comes late finds it closed. An idle pool costs nothing.
+//!
+//! Threads beyond the processors that the process may run on rest: they would take the processor from one that
+//! holds a task, or spins for it. Work is still divided as for all of them.
 //!
 //! # Protocol
 //! One atomic word: the number of the loop (high 32 bits), whether it is `OPEN`, and how many workers are inside.
@@ -28,6 +30,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::divide::{Chunks, Divide};
+use super::system;
+
 /// How long a thread spins for the next event before it sleeps: longer than the serial stretches between
 /// the loops of a forward pass, short enough not to matter to anything else.
 const SPIN: Duration = Duration::from_micros(100);
@@ -43,6 +48,9 @@ const NEXT: u64 = 1 << 32;
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    threads: AtomicUsize,
+    /// More threads than these would only take turns, and hold each other up.
+    processors: usize,
     /// Loops of several callers take turns.
     turn: Mutex<()>,
 }
@@ -53,9 +61,12 @@ struct Shared {
     /// The loop's body; read only by those who are inside.
     task: TaskCell,
     sleepers: AtomicUsize,
-    /// Guards only the two condition variables.
+    /// Threads that work on a loop, the caller among them: workers of higher numbers rest.
+    active: AtomicUsize,
+    /// Guards only the condition variables.
     lock: Mutex<()>,
     opened: Condvar,
+    rested: Condvar,
     left: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicUsize,
@@ -87,29 +98,68 @@ impl Pool {
     /// # Errors
     /// If the system gives no thread; those already made are ended.
     pub fn new(threads: NonZeroUsize) -> io::Result<Pool> {
+        Self::on_processors(threads, system::processors())
+    }
+
+    fn on_processors(threads: NonZeroUsize, processors: NonZeroUsize) -> io::Result<Pool> {
+        let (threads, processors) = (threads.get(), processors.get());
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             cursor: AtomicUsize::new(0),
             task: TaskCell(Cell::new(None)),
             sleepers: AtomicUsize::new(0),
+            active: AtomicUsize::new(threads.min(processors)),
             lock: Mutex::new(()),
             opened: Condvar::new(),
+            rested: Condvar::new(),
             left: Condvar::new(),
             panic: Mutex::new(None),
             stop: AtomicUsize::new(0),
         });
-        let mut pool = Pool { shared, workers: Vec::new(), turn: Mutex::new(()) };
-        for i in 1..threads.get() {
+        let mut pool = Pool {
+            shared,
+            workers: Vec::new(),
+            threads: AtomicUsize::new(threads),
+            processors,
+            turn: Mutex::new(()),
+        };
+        for i in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let name = format!("quintile-{i}");
-            pool.workers.push(thread::Builder::new().name(name).spawn(move || shared.work())?);
+            pool.workers.push(thread::Builder::new().name(name).spawn(move || shared.work(i))?);
         }
         Ok(pool)
     }
 
+    /// Threads that the pool was made with.
+    pub fn size(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(self.workers.len())
+    }
+
     /// Threads that work on a loop.
     pub fn threads(&self) -> usize {
-        self.workers.len() + 1
+        self.threads.load(Relaxed)
+    }
+
+    /// Those of them that do so at the same time: at most as many as there are processors.
+    pub fn active(&self) -> usize {
+        self.shared.active.load(Relaxed)
+    }
+
+    /// From now on, so many threads work on a loop, of those that the pool was made with; the others sleep.
+    pub fn set_threads(&self, threads: NonZeroUsize) {
+        let threads = threads.get().min(self.workers.len() + 1);
+        self.threads.store(threads, Relaxed);
+        let active = threads.min(self.processors);
+        if self.shared.active.swap(active, SeqCst) < active {
+            let _guard = lock(&self.shared.lock);
+            self.shared.rested.notify_all();
+        }
+    }
+
+    /// Loops so far that more than one thread was asked to: each begins with handing out, and ends with waiting.
+    pub fn loops(&self) -> u64 {
+        self.shared.state.load(Relaxed) >> 32
     }
 
     /// Calls `task(i)` once for every `i < tasks`, on any thread in any order, and returns when all are
@@ -118,7 +168,7 @@ impl Pool {
     /// # Panics
     /// If a task panics: after the others have ended.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
-        if tasks <= 1 || self.workers.is_empty() || INSIDE_TASK.get() {
+        if tasks <= 1 || self.active() == 1 || INSIDE_TASK.get() {
             return (0..tasks).for_each(task);
         }
         let turn = lock(&self.turn);
@@ -160,24 +210,16 @@ impl Pool {
         chunk: usize,
         f: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        struct Start<T>(*mut T);
-        // SAFETY: the pointer is used below to make disjoint exclusive slices of `T: Send`.
-        unsafe impl<T: Send> Sync for Start<T> {}
-        impl<T> Start<T> {
-            fn get(&self) -> *mut T {
-                self.0
-            }
-        }
+        self.each(Chunks::of(items, chunk), f);
+    }
 
-        let (len, start) = (items.len(), Start(items.as_mut_ptr()));
-        self.run(len.div_ceil(chunk), |i| {
-            let at = i * chunk;
-            // SAFETY: `run` calls each `i` once, so the slices are disjoint parts of `items`, which is
-            // borrowed exclusively until `run` returns.
-            let items =
-                unsafe { std::slice::from_raw_parts_mut(start.get().add(at), chunk.min(len - at)) };
-            f(i, items);
-        });
+    /// Calls `f(i, piece)` for every piece, in parallel.
+    ///
+    /// # Panics
+    /// If a call panics.
+    pub(super) fn each<D: Divide>(&self, all: D, f: impl Fn(usize, D::Piece) + Sync) {
+        // SAFETY: `run` calls each `i` once.
+        self.run(all.pieces(), |i| f(i, unsafe { all.piece(i) }));
     }
 }
 
@@ -187,6 +229,7 @@ impl Drop for Pool {
         {
             let _guard = lock(&self.shared.lock);
             self.shared.opened.notify_all();
+            self.shared.rested.notify_all();
         }
         for worker in self.workers.drain(..) {
             // Workers catch the panics of tasks, and do nothing else that panics.
@@ -197,9 +240,9 @@ impl Drop for Pool {
 
 impl Shared {
     /// A worker's life.
-    fn work(&self) {
+    fn work(&self, number: usize) {
         let mut seen = 0;
-        while let Some(entered) = self.enter(seen) {
+        while let Some(entered) = self.enter(number, seen) {
             seen = entered;
             let task = self.task.0.get().expect("written before the loop was opened");
             self.claim(task);
@@ -213,12 +256,19 @@ impl Shared {
     }
 
     /// Waits for an open loop other than number `seen`, and enters it; `None` when the pool ends.
-    fn enter(&self, seen: u64) -> Option<u64> {
+    fn enter(&self, number: usize, seen: u64) -> Option<u64> {
         let mut deadline = None;
         loop {
+            if number >= self.active.load(SeqCst) {
+                let guard = lock(&self.lock);
+                let resting = || number >= self.active.load(SeqCst) && self.stop.load(SeqCst) == 0;
+                drop(self.rested.wait_while(guard, |()| resting()));
+                deadline = None;
+            }
             for _ in 0..64 {
                 let state = self.state.load(SeqCst);
-                if state & OPEN != 0 && state >> 32 != seen {
+                let open = state & OPEN != 0 && state >> 32 != seen;
+                if open && number < self.active.load(SeqCst) {
                     if self.state.compare_exchange(state, state + 1, SeqCst, SeqCst).is_ok() {
                         return Some(state >> 32);
                     }
@@ -237,7 +287,9 @@ impl Shared {
             self.sleepers.fetch_add(1, SeqCst);
             let idle = || {
                 let state = self.state.load(SeqCst);
-                (state & OPEN == 0 || state >> 32 == seen) && self.stop.load(SeqCst) == 0
+                (state & OPEN == 0 || state >> 32 == seen)
+                    && self.stop.load(SeqCst) == 0
+                    && number < self.active.load(SeqCst)
             };
             let guard = self.opened.wait_while(guard, |()| idle());
             self.sleepers.fetch_sub(1, SeqCst);
@@ -293,123 +345,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(threads: usize) -> Pool {
-        Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn every_index_is_called_once_for_any_number_of_tasks_and_threads() {
-        for threads in [1, 2, 3, 8] {
-            let pool = pool(threads);
-            for tasks in [0, 1, 2, 3, 7, 8, 64, 1000] {
-                let calls: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                pool.run(tasks, |i| {
-                    calls[i].fetch_add(1, Relaxed);
-                });
-                assert!(
-                    calls.iter().all(|c| c.load(Relaxed) == 1),
-                    "{threads} threads, {tasks} tasks"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn chunks_are_those_of_chunks_mut() {
-        let pool = pool(3);
-        for len in [0, 1, 5, 100] {
-            let mut items = vec![0; len];
-            pool.chunks_mut(&mut items, 7, |i, chunk| chunk.iter_mut().for_each(|x| *x = i));
-            let expected: Vec<usize> = (0..len).map(|at| at / 7).collect();
-            assert_eq!(items, expected);
-        }
-    }
-
-    #[test]
-    fn a_panic_reaches_the_caller_after_the_other_tasks_and_the_pool_works_on() {
-        let pool = pool(4);
-        let done = AtomicUsize::new(0);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            pool.run(100, |i| {
-                if i % 10 == 3 {
-                    panic!("task {i}");
-                }
-                done.fetch_add(1, Relaxed);
-            });
-        }));
-        let message = *result.unwrap_err().downcast::<String>().unwrap();
-        assert!(message.starts_with("task "), "{message}");
-        assert_eq!(done.load(Relaxed), 90);
-        pool.run(10, |_| {
-            done.fetch_add(1, Relaxed);
-        });
-        assert_eq!(done.load(Relaxed), 100);
-    }
-
-    #[test]
-    fn a_loop_inside_a_task_and_loops_of_two_callers_run() {
-        let pool = pool(3);
-        let sum = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        pool.run(4, |_| pool.run(5, |j| _ = sum.fetch_add(j, Relaxed)));
-                    }
-                });
-            }
-        });
-        assert_eq!(sum.load(Relaxed), 2 * 200 * 4 * 10);
-    }
-
-    #[test]
-    fn many_loops_on_more_threads_than_cores_end_soon() {
-        let pool = pool(8);
-        let start = Instant::now();
-        let sum = AtomicUsize::new(0);
-        for _ in 0..20_000 {
-            pool.run(8, |i| _ = sum.fetch_add(i, Relaxed));
-        }
-        assert_eq!(sum.load(Relaxed), 20_000 * 28);
-        // About 2 us each when alone; the bound only catches a collapse.
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn an_idle_pool_burns_no_processor_time() {
-        let pool = pool(4);
-        // Of this pool's workers alone: other tests run on other threads of this process.
-        let count = || -> (usize, u64) {
-            let (mut workers, mut ticks) = (0, 0);
-            for task in std::fs::read_dir("/proc/self/task").unwrap() {
-                let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
-                if let Some((name, rest)) = stat.unwrap_or_default().rsplit_once(") ")
-                    && name.contains("(idle-")
-                {
-                    let fields: Vec<&str> = rest.split(' ').collect();
-                    ticks +=
-                        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-                    workers += 1;
-                }
-            }
-            (workers, ticks)
-        };
-        pool.run(64, |_| {
-            if thread::current().name().is_some_and(|n| n.starts_with("quintile-")) {
-                // SAFETY: `gettid` and `prctl(PR_SET_NAME)` with a terminated string of 8 bytes.
-                unsafe { libc::prctl(libc::PR_SET_NAME, c"idle-".as_ptr()) };
-            }
-            thread::sleep(Duration::from_millis(1));
-        });
-        thread::sleep(Duration::from_millis(50));
-        let (workers, before) = count();
-        assert!(workers > 0);
-        thread::sleep(Duration::from_millis(400));
-        // A tick is 10 ms; spinning workers would use 40 each.
-        assert!(count().1 - before <= 2);
-    }
-}
+mod tests;

@@ -122,15 +122,17 @@ impl Sampler {
         self.candidates.first().copied().unwrap_or_else(|| greedy(logits))
     }
 
-    fn penalise(&self, logits: &mut [f32], history: &[u32]) {
+    fn penalise(&mut self, logits: &mut [f32], history: &[u32]) {
         let penalty = self.options.repeat_penalty;
         if penalty == 1.0 {
             return;
         }
-        let mut recent = history[history.len().saturating_sub(self.options.repeat_last)..].to_vec();
-        recent.sort_unstable();
-        recent.dedup();
-        for id in recent {
+        let recent = &history[history.len().saturating_sub(self.options.repeat_last)..];
+        self.candidates.clear();
+        self.candidates.extend_from_slice(recent);
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
+        for &id in &self.candidates {
             if let Some(logit) = logits.get_mut(id as usize) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }

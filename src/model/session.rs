@@ -3,20 +3,18 @@
 //! Every step is a parallel loop over rows of output or over tokens; none divides a sum. So the bits
 //! depend neither on the threads nor on how tokens were batched.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
-use crate::formats::ActBlock;
-use crate::kernels::attention::{CHUNK, CacheElement, Softmax};
-
-use super::cache::{AnyCache, Cache, padded};
-use super::columns::Columns;
-use super::config::Gate;
-use super::rope::Frequencies;
+use super::cache::{AnyCache, padded};
+use super::columns::{Columns, quantize};
+use super::divide::Chunks;
+use super::layer::{Batch, Buffers, Pending};
+use super::stats::{Clock, Operation, Stats, Timer};
 use super::system;
-use super::weights::Layer;
-use super::workspaces::Workspaces;
 use super::{CacheType, Error, Model, Pool};
 
 /// How a session is to be set up.
@@ -31,11 +29,25 @@ pub struct SessionOptions {
     /// When this is set, from any thread, a computation ends after the layer at hand with
     /// [`Error::Cancelled`]; the batch at hand is forgotten.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Threads of the pool that decode single tokens; all where not given.
+    pub decode_threads: Option<NonZeroUsize>,
+    /// Threads of the pool that compute batches of more than one; all where not given.
+    pub batch_threads: Option<NonZeroUsize>,
+    /// Whether to take the time of every operation: [`Session::stats`].
+    pub stats: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        SessionOptions { context: None, cache: CacheType::F16, batch: 512, cancel: None }
+        SessionOptions {
+            context: None,
+            cache: CacheType::F16,
+            batch: 512,
+            cancel: None,
+            decode_threads: None,
+            batch_threads: None,
+            stats: false,
+        }
     }
 }
 
@@ -49,34 +61,18 @@ pub struct Session<'m> {
     cache: AnyCache,
     cache_bytes: usize,
     buffers: Buffers,
+    logits: Vec<f32>,
+    decode_threads: NonZeroUsize,
+    batch_threads: NonZeroUsize,
+    stats: Option<Box<Recorder>>,
+    /// Whether the last batch was one token: what its output counts as.
+    last_was_single: bool,
     context: usize,
     batch: usize,
     cancel: Option<Arc<AtomicBool>>,
     position: usize,
     /// The row of `buffers.x` that holds the last token.
     last: Option<usize>,
-}
-
-/// Buffers for a batch of tokens, row-major, a token a row; they grow to the largest batch seen.
-#[derive(Default)]
-struct Buffers {
-    /// The residual stream.
-    x: Vec<f32>,
-    /// What a norm or a projection wrote.
-    h: Vec<f32>,
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    attention: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    /// The columns of the next product, with a scale for each 32 or 256 values.
-    per_32: Vec<ActBlock>,
-    per_256: Vec<ActBlock>,
-    /// `[cos, sin]` for each token and pair: of layers that see everything, and of those with a window.
-    angles: [Vec<[f32; 2]>; 2],
-    logits: Vec<f32>,
-    workspaces: Workspaces,
 }
 
 impl<'m> Session<'m> {
@@ -108,12 +104,18 @@ impl<'m> Session<'m> {
                 available >> 20
             )));
         }
+        let all = pool.size();
         Ok(Session {
             model,
             pool,
             cache: AnyCache::new(options.cache, config, context),
             cache_bytes,
             buffers: Buffers::default(),
+            logits: Vec::new(),
+            decode_threads: options.decode_threads.unwrap_or(all),
+            batch_threads: options.batch_threads.unwrap_or(all),
+            stats: options.stats.then(Box::default),
+            last_was_single: false,
             context,
             batch: options.batch,
             cancel: options.cancel.clone(),
@@ -204,264 +206,93 @@ impl<'m> Session<'m> {
 
     /// The logits of some rows of the last batch.
     fn output(&mut self, rows: Range<usize>) -> &mut [f32] {
-        let model = self.model;
+        let start = self.stats.is_some().then(Instant::now);
+        let loops = self.pool.loops();
+        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats));
         let (config, s) = (model.config(), &mut self.buffers);
         let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
-        norm_rows(self.pool, model, x, &model.output_norm, &mut s.h);
-        s.logits.resize(rows.len() * config.vocab, 0.0);
-        let columns = Columns::new(
-            self.pool,
-            model,
-            &s.workspaces,
-            &s.h,
-            &mut s.per_32,
-            &mut s.per_256,
-            &[&model.output],
-        );
-        columns.multiply([(&model.output, &mut s.logits)]);
-        &mut s.logits
+        s.h.resize(x.len(), 0.0);
+        let h =
+            (Chunks::rows(&mut s.h, rows.len()), s.quantised.rows(rows.len(), &[&model.output]));
+        pool.each(h, |row, (h, blocks)| {
+            let x = &x[row * config.embedding..(row + 1) * config.embedding];
+            timer.time(Operation::Norm, || {
+                model.kernels().rms_norm(x, &model.output_norm, config.norm_epsilon, h);
+            });
+            timer.time(Operation::Quantise, || quantize(model.kernels(), h, blocks));
+        });
+        self.logits.resize(rows.len() * config.vocab, 0.0);
+        let (workspaces, x, quantised) = (&s.workspaces, &s.h, &s.quantised);
+        Columns { pool, model, workspaces, timer, x, quantised }
+            .multiply([(&model.output, &mut self.logits)]);
+        self.count(start, loops, 0);
+        &mut self.logits
     }
 
     /// Takes a batch of tokens through all layers; the residual stream is left in `buffers.x`.
     fn layers(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        let model = self.model;
+        let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
+        self.pool.set_threads(threads);
+        let start = self.stats.is_some().then(Instant::now);
+        let loops = self.pool.loops();
+        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats));
         let s = &mut self.buffers;
-        embed(self.pool, model, tokens, &mut s.x);
+        s.workspaces.reserve(pool.active(), tokens.len());
+        let batch = Batch { model, pool, timer, tokens: tokens.len(), position: self.position };
+        batch.embed(tokens, &mut s.x);
         for (frequencies, angles) in model.rope.iter().zip(&mut s.angles) {
-            rope_angles(self.pool, frequencies, self.position, tokens.len(), angles);
+            batch.rope_angles(frequencies, angles);
         }
+        let mut pending = Pending::Nothing;
         for (i, layer) in model.layers.iter().enumerate() {
             if self.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
                 return Err(Error::Cancelled);
             }
-            let step = Step { model, pool: self.pool, position: self.position, index: i, layer };
-            match &mut self.cache {
-                AnyCache::F16(cache) => step.attend(s, cache),
-                AnyCache::F32(cache) => step.attend(s, cache),
-            }
-            step.feed_forward(s);
+            pending = match &mut self.cache {
+                AnyCache::F16(cache) => batch.layer(s, cache, (i, layer), pending),
+                AnyCache::F32(cache) => batch.layer(s, cache, (i, layer), pending),
+            };
         }
+        batch.advance(s, pending, None, &[]);
+        self.last_was_single = tokens.len() == 1;
+        self.count(start, loops, tokens.len());
         Ok(())
     }
-}
 
-/// One layer of a batch.
-struct Step<'a> {
-    model: &'a Model,
-    pool: &'a Pool,
-    position: usize,
-    index: usize,
-    layer: &'a Layer,
-}
-
-impl Step<'_> {
-    /// `x += attention(norm(x))`.
-    fn attend<E: CacheElement>(&self, s: &mut Buffers, cache: &mut Cache<E>) {
-        let (model, pool, layer, config) = (self.model, self.pool, self.layer, self.model.config());
-        let tokens = s.x.len() / config.embedding;
-        norm_rows(pool, model, &s.x, &layer.attention_norm, &mut s.h);
-        s.query.resize(tokens * config.query_len(), 0.0);
-        s.key.resize(tokens * config.kv_len(), 0.0);
-        s.value.resize(tokens * config.kv_len(), 0.0);
-        let matrices = [&layer.query, &layer.key, &layer.value];
-        Columns::new(pool, model, &s.workspaces, &s.h, &mut s.per_32, &mut s.per_256, &matrices)
-            .multiply([
-                (&layer.query, &mut s.query),
-                (&layer.key, &mut s.key),
-                (&layer.value, &mut s.value),
-            ]);
-
-        let angles = &s.angles[usize::from(config.has_window(self.index))];
-        let pairs = angles.len() / tokens;
-        let scale = 1.0 / (config.head_dim as f32).sqrt();
-        let heads = |rows: &mut [f32],
-                     bias: &Option<Vec<f32>>,
-                     norm: &Option<Vec<f32>>,
-                     scale: Option<f32>| {
-            let row_len = rows.len() / tokens;
-            pool.chunks_mut(rows, row_len, |token, row| {
-                add_bias(model, row, bias);
-                let angles = &angles[token * pairs..(token + 1) * pairs];
-                for head in row.chunks_mut(config.head_dim) {
-                    if let Some(weight) = norm {
-                        let unscaled = head.to_vec();
-                        model.kernels().rms_norm(&unscaled, weight, config.norm_epsilon, head);
-                    }
-                    model.kernels().rope(config.rope_pairs, head, angles);
-                    if let Some(scale) = scale {
-                        head.iter_mut().for_each(|q| *q *= scale);
-                    }
-                }
-            });
-        };
-        heads(&mut s.query, &layer.query_bias, &layer.query_norm, Some(scale));
-        heads(&mut s.key, &layer.key_bias, &layer.key_norm, None);
-        for (token, row) in s.value.chunks_mut(config.kv_len()).enumerate() {
-            add_bias(model, row, &layer.value_bias);
-            let key = &s.key[token * config.kv_len()..];
-            for head in 0..config.kv_heads {
-                let at = head * config.head_dim..(head + 1) * config.head_dim;
-                cache.store(
-                    model.kernels(),
-                    self.index,
-                    head,
-                    self.position + token,
-                    &key[at.clone()],
-                    &row[at],
-                );
-            }
-        }
-
-        s.attention.resize(tokens * config.query_len(), 0.0);
-        let cache = &*cache;
-        let query = &s.query;
-        pool.chunks_mut(&mut s.attention, config.head_dim, |i, out| {
-            let q = &query[i * config.head_dim..(i + 1) * config.head_dim];
-            self.attend_head(cache, self.position + i / config.heads, i % config.heads, q, out);
-        });
-
-        s.h.resize(tokens * config.embedding, 0.0);
-        let matrix = &layer.attention_output;
-        Columns::new(
-            pool,
-            model,
-            &s.workspaces,
-            &s.attention,
-            &mut s.per_32,
-            &mut s.per_256,
-            &[matrix],
-        )
-        .multiply([(matrix, &mut s.h)]);
-        add_to_residual(pool, model, &s.h, &layer.post_attention_norm, &mut s.x);
+    /// Adds to the stats what was done since `start`: of so many tokens that went through the layers, or of the output
+    /// after them.
+    fn count(&mut self, start: Option<Instant>, loops: u64, tokens: usize) {
+        let (Some(recorder), Some(start)) = (&mut self.stats, start) else { return };
+        let Recorder { clock, stats } = &mut **recorder;
+        let passes = if self.last_was_single { &mut stats.decode } else { &mut stats.prefill };
+        let wall = start.elapsed();
+        passes.passes += u64::from(tokens > 0);
+        passes.tokens += tokens as u64;
+        passes.wall += wall;
+        passes.threads_wall += wall * u32::try_from(self.pool.active()).unwrap_or(u32::MAX);
+        passes.barriers += u64::from((self.pool.loops() as u32).wrapping_sub(loops as u32));
+        clock.take(passes);
     }
 
-    /// One head of one token over all keys that it sees.
-    fn attend_head<E: CacheElement>(
-        &self,
-        cache: &Cache<E>,
-        position: usize,
-        head: usize,
-        q: &[f32],
-        out: &mut [f32],
-    ) {
-        let (kernels, config) = (self.model.kernels(), self.model.config());
-        let cache = cache.head(self.index, head / (config.heads / config.kv_heads));
-        let end = position + 1;
-        let start = match config.window {
-            Some(window) if config.has_window(self.index) => end.saturating_sub(window),
-            _ => 0,
-        };
-        let chunk_end = |start: usize| end.min((start / CHUNK + 1) * CHUNK);
-        let mut state: Softmax = kernels.attend(q, cache, start..chunk_end(start), out);
-        if chunk_end(start) < end {
-            let mut next_out = vec![0.0; out.len()];
-            let mut start = chunk_end(start);
-            while start < end {
-                let next = kernels.attend(q, cache, start..chunk_end(start), &mut next_out);
-                kernels.merge_chunks(&mut state, out, next, &next_out);
-                start = chunk_end(start);
-            }
-        }
-        let inverse = 1.0 / state.sum;
-        out.iter_mut().for_each(|o| *o *= inverse);
+    /// What the time went to so far, if the options asked for it.
+    pub fn stats(&self) -> Option<&Stats> {
+        self.stats.as_ref().map(|recorder| &recorder.stats)
     }
 
-    /// `x += down(f(gate(h)) * up(h))` with `h = norm(x)`.
-    fn feed_forward(&self, s: &mut Buffers) {
-        let (model, pool, layer, config) = (self.model, self.pool, self.layer, self.model.config());
-        let tokens = s.x.len() / config.embedding;
-        norm_rows(pool, model, &s.x, &layer.feed_forward_norm, &mut s.h);
-        s.gate.resize(tokens * config.feed_forward, 0.0);
-        s.up.resize(tokens * config.feed_forward, 0.0);
-        Columns::new(
-            pool,
-            model,
-            &s.workspaces,
-            &s.h,
-            &mut s.per_32,
-            &mut s.per_256,
-            &[&layer.gate, &layer.up],
-        )
-        .multiply([(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)]);
-        let up = &s.up;
-        pool.chunks_mut(&mut s.gate, config.feed_forward, |token, gate| {
-            let up = &up[token * config.feed_forward..(token + 1) * config.feed_forward];
-            match config.gate {
-                Gate::Silu => model.kernels().silu_mul(gate, up),
-                Gate::Gelu => model.kernels().gelu_mul(gate, up),
-            }
-        });
-        s.h.resize(tokens * config.embedding, 0.0);
-        Columns::new(
-            pool,
-            model,
-            &s.workspaces,
-            &s.gate,
-            &mut s.per_32,
-            &mut s.per_256,
-            &[&layer.down],
-        )
-        .multiply([(&layer.down, &mut s.h)]);
-        add_to_residual(pool, model, &s.h, &layer.post_feed_forward_norm, &mut s.x);
+    /// Begins the stats anew.
+    pub fn reset_stats(&mut self) {
+        if let Some(recorder) = &mut self.stats {
+            **recorder = Recorder::default();
+        }
     }
 }
 
-/// Writes the tokens' rows of the embedding table.
-fn embed(pool: &Pool, model: &Model, tokens: &[u32], x: &mut Vec<f32>) {
-    let config = model.config();
-    x.resize(tokens.len() * config.embedding, 0.0);
-    let table = model.weights(&model.embedding);
-    pool.chunks_mut(x, config.embedding, |i, x| {
-        let row = tokens[i] as usize;
-        table.format().dequantize(table.row_range(row..row + 1), x);
-        if let Some(scale) = config.embedding_scale {
-            x.iter_mut().for_each(|x| *x *= scale);
-        }
-    });
+#[derive(Default)]
+struct Recorder {
+    clock: Clock,
+    stats: Stats,
 }
 
-fn rope_angles(
-    pool: &Pool,
-    frequencies: &Frequencies,
-    position: usize,
-    tokens: usize,
-    angles: &mut Vec<[f32; 2]>,
-) {
-    angles.resize(tokens * frequencies.pairs(), [0.0; 2]);
-    pool.chunks_mut(angles, frequencies.pairs(), |token, angles| {
-        frequencies.angles(position + token, angles);
-    });
-}
-
-fn add_bias(model: &Model, row: &mut [f32], bias: &Option<Vec<f32>>) {
-    if let Some(bias) = bias {
-        model.kernels().add(row, bias);
-    }
-}
-
-/// `h = norm(x)`, row by row.
-fn norm_rows(pool: &Pool, model: &Model, x: &[f32], weight: &[f32], h: &mut Vec<f32>) {
-    h.resize(x.len(), 0.0);
-    let n = weight.len();
-    pool.chunks_mut(h, n, |row, h| {
-        let x = &x[row * n..(row + 1) * n];
-        model.kernels().rms_norm(x, weight, model.config().norm_epsilon, h);
-    });
-}
-
-/// `x += h`, or `x += norm(h)` where the layer has a norm there.
-fn add_to_residual(pool: &Pool, model: &Model, h: &[f32], norm: &Option<Vec<f32>>, x: &mut [f32]) {
-    let config = model.config();
-    let n = config.embedding;
-    pool.chunks_mut(x, n, |row, x| {
-        let h = &h[row * n..(row + 1) * n];
-        match norm {
-            Some(weight) => {
-                let mut normed = vec![0.0; n];
-                model.kernels().rms_norm(h, weight, config.norm_epsilon, &mut normed);
-                model.kernels().add(x, &normed);
-            }
-            None => model.kernels().add(x, h),
-        }
-    });
+fn timer(stats: &Option<Box<Recorder>>) -> Timer<'_> {
+    Timer(stats.as_ref().map(|recorder| &recorder.clock))
 }

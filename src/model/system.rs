@@ -12,6 +12,12 @@ pub fn default_threads() -> NonZeroUsize {
     NonZeroUsize::new(linux::default_threads()).unwrap_or_else(fallback)
 }
 
+/// The processors that this process may run on; hardware threads of one core count each.
+pub fn processors() -> NonZeroUsize {
+    let fallback = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    NonZeroUsize::new(linux::affinity().len()).unwrap_or_else(fallback)
+}
+
 /// Bytes of memory that can be had without swapping, where the system tells: what is available on the
 /// machine, and at most what the control group leaves.
 pub fn memory_available() -> Option<u64> {
@@ -49,7 +55,7 @@ mod linux {
     }
 
     /// The CPUs of this process's affinity mask; none where the system does not tell.
-    fn affinity() -> Vec<usize> {
+    pub fn affinity() -> Vec<usize> {
         // SAFETY: `cpu_set_t` is plain bits, for which zero is a value; the kernel writes at most its
         // size.
         let set = unsafe {
@@ -108,6 +114,10 @@ mod linux {
 mod linux {
     pub fn default_threads() -> usize {
         0
+    }
+
+    pub fn affinity() -> Vec<usize> {
+        Vec::new()
     }
 
     pub fn memory_available() -> Option<u64> {

@@ -1,43 +1,80 @@
-//! Scratch memory of products, which threads take turns with.
+//! Scratch memory of pieces of work, which threads take turns with.
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::kernels::gemm::Workspace;
+use crate::kernels::attention::Softmax;
+use crate::kernels::gemm;
 use crate::kernels::sgemm::Line;
 use crate::matmul::Scratch;
 
 /// As much scratch memory as threads have needed at once; none is given back before the session ends.
 #[derive(Default)]
-pub struct Workspaces(Mutex<Vec<Owned>>);
+pub struct Workspaces(Mutex<Vec<Workspace>>);
 
+/// What one thread needs; it grows to the largest piece of work seen.
 #[derive(Default)]
-struct Owned {
+pub struct Workspace {
     /// One, once there was need.
-    space: Vec<Workspace>,
-    tile: Vec<f32>,
+    panels: Vec<gemm::Workspace>,
+    /// Results of a product, or of attention.
+    results: Vec<f32>,
     lines: Vec<Line>,
+    states: Vec<Softmax>,
 }
 
 impl Workspaces {
-    /// Calls `product` with scratch for so many columns, of `depth` where the format is not quantised, that nobody else
-    /// has meanwhile; with none where so few need none.
-    pub fn lend(
-        &self,
-        columns: usize,
-        depth: Option<usize>,
-        product: impl FnOnce(Option<&mut Scratch<'_>>),
-    ) {
-        let len = Scratch::tile_len(columns);
-        if len == 0 {
-            return product(None);
+    /// Makes one for each of so many threads, each with the scratch of a product of so many columns.
+    pub fn reserve(&self, threads: usize, columns: usize) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = threads.saturating_sub(free.len());
+        free.extend((0..missing).map(|_| Workspace::default()));
+        for space in &mut *free {
+            let _ = space.product(columns, None);
         }
-        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut owned = free().pop().unwrap_or_default();
-        owned.space.resize(1, Workspace::ZERO);
-        owned.tile.resize(len.max(owned.tile.len()), 0.0);
-        let lines = depth.map_or(0, |depth| Scratch::lines_len(columns, depth));
-        owned.lines.resize(lines.max(owned.lines.len()), Line::ZERO);
-        product(Some(&mut Scratch::new(&mut owned.space[0], &mut owned.tile, &mut owned.lines)));
-        free().push(owned);
     }
+
+    /// Calls `work` with a workspace that nobody else has meanwhile.
+    pub fn lend(&self, work: impl FnOnce(&mut Workspace)) {
+        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut space = free().pop().unwrap_or_default();
+        work(&mut space);
+        free().push(space);
+    }
+}
+
+impl Workspace {
+    /// Scratch of a product of so many columns, of `depth` where the format is not quantised; none where so few need none.
+    pub fn product(&mut self, columns: usize, depth: Option<usize>) -> Option<Scratch<'_>> {
+        let len = Scratch::tile_len(columns);
+        (len > 0).then(|| {
+            self.panels.resize(1, gemm::Workspace::ZERO);
+            let lines = depth.map_or(0, |depth| Scratch::lines_len(columns, depth));
+            let lines = grown(&mut self.lines, lines, Line::ZERO);
+            Scratch::new(&mut self.panels[0], grown(&mut self.results, len, 0.0), lines)
+        })
+    }
+
+    /// So many numbers, whatever they are.
+    pub fn floats(&mut self, len: usize) -> &mut [f32] {
+        grown(&mut self.results, len, 0.0)
+    }
+
+    /// Of so many queries: their softmax so far, that of the next keys, and what these add.
+    pub fn attention(
+        &mut self,
+        queries: usize,
+        head_dim: usize,
+    ) -> (&mut [Softmax], &mut [Softmax], &mut [f32]) {
+        let states = grown(&mut self.states, 2 * queries, Softmax::EMPTY);
+        let (states, next) = states.split_at_mut(queries);
+        (states, next, grown(&mut self.results, queries * head_dim, 0.0))
+    }
+}
+
+/// The first `len` elements, whatever they hold.
+fn grown<T: Copy>(buffer: &mut Vec<T>, len: usize, fill: T) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, fill);
+    }
+    &mut buffer[..len]
 }

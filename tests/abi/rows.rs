@@ -3,7 +3,9 @@
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, KEY_LANES, Softmax, TILE};
+use quintile::kernels::attention::{
+    CHUNK, CacheElement, HeadCache, KEY_LANES, Queries, Softmax, TILE,
+};
 use quintile::kernels::elementwise::RopePairs;
 
 use crate::guard::{Buffer, Plain};
@@ -193,4 +195,49 @@ fn attend_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f
 fn attend_keeps_to_its_slices_and_registers() {
     attend_keeps_to_its_slices::<f32>("f32", |x| x);
     attend_keeps_to_its_slices::<f16>("f16", f16::from_f32);
+}
+
+/// As of one query; seven of two tokens are a block of six and one of one.
+fn attend_queries_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f32) -> E) {
+    const DIMS: [usize; 6] = [1, 7, 8, 20, 32, 80];
+    let most = (2 * TILE + KEY_LANES) * 80;
+    let (mut keys, mut cached) = (Buffer::new(most), Buffer::new(most));
+    let (mut q, mut out) = (Buffer::new(14 * 80 + 3), Buffer::new(14 * 80));
+    for end in [2usize, 15, 16, 17, 33, 63, 64, 65, 79, 127, 128, 129] {
+        for (head_dim, heads) in DIMS.iter().flat_map(|&d| [1, 4, 7].map(|heads| (d, heads))) {
+            let visible = [end / 2..end - 1, end / 2..end].map(|v| v.start.min(v.end - 1)..v.end);
+            let elements = |n, seed| values(n, seed).into_iter().map(convert).collect::<Vec<E>>();
+            let key_data = elements(end.next_multiple_of(KEY_LANES) * head_dim, 1);
+            let value_data = elements(end * head_dim, 2);
+            let stride = heads * head_dim + 3;
+            let query = values(2 * stride - 3, 3);
+            let run = |kernels: &Kernels, q: &[f32], keys: &[E], values: &[E], out: &mut [f32]| {
+                let mut states = [Softmax::EMPTY; 14];
+                let cache = HeadCache { keys, values };
+                let queries = Queries { q, head_dim, heads, stride };
+                kernels.attend_queries(queries, cache, &visible, out, &mut states[..2 * heads]);
+                states.map(|state| [state.max, state.sum])
+            };
+            let mut want = vec![0.0; 2 * heads * head_dim];
+            let states = run(&SCALAR, &query, &key_data, &value_data, &mut want);
+            for (kernels, side) in cases() {
+                let keys = keys.input(side, &key_data);
+                let cached = cached.input(side, &value_data);
+                let q = q.input(side, &query);
+                let place = out.output(side, &vec![9.0; want.len()]);
+                let label = format_args!(
+                    "attend_queries {name} {visible:?} x {heads} x {head_dim}, {kernels:?}, {side:?}"
+                );
+                let got = call(label, || run(&kernels, q, keys, cached, place));
+                assert_eq!(bits_of(got.as_flattened()), bits_of(states.as_flattened()), "{label}");
+                assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attend_queries_keeps_to_its_slices_and_registers() {
+    attend_queries_keeps_to_its_slices::<f32>("f32", |x| x);
+    attend_queries_keeps_to_its_slices::<f16>("f16", f16::from_f32);
 }

@@ -5,6 +5,7 @@ mod compare;
 mod isa;
 mod limits;
 mod quantize;
+mod stats;
 #[cfg(target_os = "linux")]
 mod writes;
 

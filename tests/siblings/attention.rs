@@ -3,7 +3,9 @@
 use half::f16;
 use quickcheck::{Arbitrary, Gen};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, KEY_LANES, Softmax, TILE};
+use quintile::kernels::attention::{
+    CHUNK, CacheElement, HeadCache, KEY_LANES, Queries, Softmax, TILE,
+};
 
 use crate::draw::*;
 
@@ -43,6 +45,61 @@ fn attention_equals_scalar<E: CacheElement>(g: &mut Gen, convert: fn(f32) -> E) 
 fn attention_siblings_equal_scalar_and_ignore_invisible_keys() {
     check(10_000, |g| attention_equals_scalar::<f32>(g, |x| x));
     check(10_000, |g| attention_equals_scalar::<f16>(g, f16::from_f32));
+}
+
+/// Queries of several tokens and heads, of which each token sees a range of its own.
+fn queries_together_equal_queries_alone<E: CacheElement>(g: &mut Gen, convert: fn(f32) -> E) {
+    let mut below = |n: usize| usize::arbitrary(g) % n;
+    let head_dim = [1, 7, 8, 20, 32, 64, 80, 128][below(8)];
+    let (heads, tokens, gap) = (1 + below(8), 1 + below(8), below(3));
+    // As in a batch, neighbours see nearly the same; or anything.
+    let (ordered, first) = (below(4) > 0, below(CHUNK - 8));
+    let visible: Vec<_> = (0..tokens)
+        .map(|token| {
+            let start = if ordered { first + token } else { below(CHUNK) };
+            let start = if below(2) > 0 && ordered { first } else { start };
+            let len = if ordered { token + 1 } else { 1 + below(2 * TILE) };
+            start..(start + len).min(CHUNK)
+        })
+        .collect();
+    let end = visible.iter().map(|v| v.end).max().unwrap();
+    let room = end.next_multiple_of(KEY_LANES) * head_dim;
+    // What no token sees is garbage; and some of what only some see.
+    let mut draw = |n: usize| -> Vec<E> {
+        let (mut cells, tame) = (any(g, n), tame(g, n));
+        for (i, (cell, tame)) in cells.iter_mut().zip(tame).enumerate() {
+            if i % 97 > 0 {
+                *cell = tame;
+            }
+        }
+        cells.into_iter().map(convert).collect()
+    };
+    let (keys, values) = (draw(room), draw(end * head_dim));
+    let cache = HeadCache { keys: &keys, values: &values };
+    let stride = heads * head_dim + gap;
+    let q = tame(g, tokens * stride - gap);
+    let (mut want, mut want_states) = (vec![0.0; tokens * heads * head_dim], Vec::new());
+    for (i, want) in want.chunks_mut(head_dim).enumerate() {
+        let at = i / heads * stride + i % heads * head_dim;
+        let state = SCALAR.attend(&q[at..at + head_dim], cache, visible[i / heads].clone(), want);
+        want_states.extend([state.max, state.sum]);
+    }
+    for kernels in siblings().chain([SCALAR]) {
+        let mut out = vec![f32::NAN; want.len()];
+        let mut states = vec![Softmax::EMPTY; tokens * heads];
+        let queries = Queries { q: &q, head_dim, heads, stride };
+        kernels.attend_queries(queries, cache, &visible, &mut out, &mut states);
+        let states: Vec<f32> = states.iter().flat_map(|s| [s.max, s.sum]).collect();
+        let label = format_args!("{kernels:?} {visible:?}, {heads} heads of {head_dim}");
+        assert!(all_same(&out, &want), "{label}");
+        assert!(all_same(&states, &want_states), "{label}");
+    }
+}
+
+#[test]
+fn queries_that_are_taken_together_equal_each_alone() {
+    check(3000, |g| queries_together_equal_queries_alone::<f32>(g, |x| x));
+    check(3000, |g| queries_together_equal_queries_alone::<f16>(g, f16::from_f32));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! on two load ports, where the lines of the cache are not crossed. The exponentials of a tile are those of its 64 places,
 //! visible or not.
 
+mod queries;
+
 use core::arch::x86_64::*;
 use core::ops::Range;
 
@@ -13,6 +15,8 @@ use super::{HeadCache, KEY_LANES, Softmax, TILE, scalar};
 use crate::kernels::arith::Fast;
 use crate::kernels::dot::avx512::{Load, fold};
 use crate::kernels::elementwise::scalar::exp;
+
+pub use queries::{attend_queries_f16, attend_queries_f32};
 
 /// Lanes of a register.
 const WIDTH: usize = 16;

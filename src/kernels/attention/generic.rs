@@ -6,7 +6,7 @@ use half::f16;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::scalar::{self, Widen};
-use super::{HeadCache, KEY_LANES, Softmax, TILE};
+use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::generic::exp;
@@ -29,6 +29,30 @@ pub fn attend_f16(
     out: &mut [f32],
 ) -> Softmax {
     Arch::new().dispatch(Attend { q, cache, visible, out })
+}
+
+pub fn attend_queries_f32(
+    queries: Queries<'_>,
+    cache: HeadCache<'_, f32>,
+    visible: &[Range<usize>],
+    out: &mut [f32],
+    states: &mut [Softmax],
+) {
+    scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
+        attend_f32(q, cache, visible, out)
+    });
+}
+
+pub fn attend_queries_f16(
+    queries: Queries<'_>,
+    cache: HeadCache<'_, f16>,
+    visible: &[Range<usize>],
+    out: &mut [f32],
+    states: &mut [Softmax],
+) {
+    scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
+        attend_f16(q, cache, visible, out)
+    });
 }
 
 /// Elements that are widened at once: a whole number of registers of any width.

@@ -26,6 +26,8 @@
 //! So threads may share the work by (head, chunk) in any way, and batches may have any size.
 //! `exp` is that of [`elementwise`](super::elementwise).
 
+#[cfg(target_arch = "x86_64")]
+mod blocked;
 pub(super) mod generic;
 pub(super) mod scalar;
 
@@ -55,7 +57,7 @@ impl CacheElement for f32 {}
 impl CacheElement for f16 {}
 
 mod private {
-    use super::Attend;
+    use super::{Attend, AttendQueries};
     use crate::kernels::Kernels;
 
     /// What the kernels need of an element; sealed, as each has its own siblings.
@@ -64,6 +66,7 @@ mod private {
         /// Stores numbers as elements; the lengths agree.
         fn store(kernels: &Kernels, x: &[f32], out: &mut [Self]);
         fn attend(kernels: &Kernels) -> Attend<Self>;
+        fn attend_queries(kernels: &Kernels) -> AttendQueries<Self>;
     }
 }
 
@@ -75,6 +78,9 @@ impl private::Element for f32 {
     fn attend(kernels: &Kernels) -> Attend<f32> {
         kernels.attend_f32.run
     }
+    fn attend_queries(kernels: &Kernels) -> AttendQueries<f32> {
+        kernels.attend_queries_f32.run
+    }
 }
 
 impl private::Element for f16 {
@@ -85,6 +91,9 @@ impl private::Element for f16 {
     fn attend(kernels: &Kernels) -> Attend<f16> {
         kernels.attend_f16.run
     }
+    fn attend_queries(kernels: &Kernels) -> AttendQueries<f16> {
+        kernels.attend_queries_f16.run
+    }
 }
 
 /// The cached keys and values of one head.
@@ -94,6 +103,19 @@ pub struct HeadCache<'a, E> {
     pub keys: &'a [E],
     /// `[positions][head_dim]`.
     pub values: &'a [E],
+}
+
+/// Queries that share a key-value head: of some tokens, as many of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<'a> {
+    /// Element `d` of query `head` of a token lies at `token * stride + head * head_dim + d`.
+    pub q: &'a [f32],
+    /// Elements of a query.
+    pub head_dim: usize,
+    /// Queries of a token.
+    pub heads: usize,
+    /// From one token to the next.
+    pub stride: usize,
 }
 
 /// The running softmax of a chunk: its maximum and its sum; the weighted values lie beside it.
@@ -121,6 +143,19 @@ pub(super) type Attend<E> = unsafe fn(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax;
+
+/// Several queries over what they see of one chunk.
+///
+/// # Safety
+/// As [`Attend`], for each token's range in `visible`, of which there is at least one; `q` holds every query,
+/// `states` has an element for each, and `out` one for each of their elements; there are queries, and they have elements.
+pub(super) type AttendQueries<E> = unsafe fn(
+    queries: Queries<'_>,
+    cache: HeadCache<'_, E>,
+    visible: &[Range<usize>],
+    out: &mut [f32],
+    states: &mut [Softmax],
+);
 
 /// Merges a later chunk's softmax and output into an earlier one's.
 ///
@@ -163,6 +198,53 @@ impl Kernels {
         );
         // SAFETY: all of it was checked; `Kernels` is made from an `Isa`, which proves the features.
         unsafe { E::attend(self)(q, cache, visible, out) }
+    }
+
+    /// Attends several queries to the keys of one chunk that each sees: `visible` has a range for each token, `out` is
+    /// `[tokens, heads, head_dim]` and `states` `[tokens, heads]`. Each has the bits of [`attend`](Self::attend).
+    ///
+    /// # Panics
+    /// If a range is empty, the ranges are not all inside one chunk, or a length disagrees.
+    pub fn attend_queries<E: CacheElement>(
+        &self,
+        queries: Queries<'_>,
+        cache: HeadCache<'_, E>,
+        visible: &[Range<usize>],
+        out: &mut [f32],
+        states: &mut [Softmax],
+    ) {
+        let Queries { q, head_dim, heads, stride } = queries;
+        let rows = visible.len().checked_mul(heads);
+        assert_eq!(Some(states.len()), rows, "attend_queries: states of {heads} heads");
+        let elements = rows.and_then(|rows| rows.checked_mul(head_dim));
+        assert_eq!(Some(out.len()), elements, "attend_queries: outputs of {head_dim} elements");
+        if out.is_empty() {
+            return;
+        }
+        let reach = stride.checked_mul(visible.len() - 1);
+        let reach = reach.and_then(|last| last.checked_add(heads * head_dim));
+        assert!(
+            reach.is_some_and(|reach| reach <= q.len()),
+            "attend_queries: {} tokens {stride} apart in {} elements",
+            visible.len(),
+            q.len()
+        );
+        let chunk = visible[0].start / CHUNK;
+        let mut end = 0;
+        for visible in visible {
+            assert!(visible.start < visible.end, "attend_queries: {visible:?} holds no key");
+            let inside = visible.start / CHUNK == chunk && (visible.end - 1) / CHUNK == chunk;
+            assert!(inside, "attend_queries: {visible:?} is not all in chunk {chunk}");
+            end = end.max(visible.end);
+        }
+        let needed = end.next_multiple_of(KEY_LANES) * head_dim;
+        let len = cache.keys.len();
+        assert!(len >= needed, "attend_queries: {len} key elements of {needed}");
+        let needed = end * head_dim;
+        let len = cache.values.len();
+        assert!(len >= needed, "attend_queries: {len} value elements of {needed}");
+        // SAFETY: all of it was checked; `Kernels` is made from an `Isa`, which proves the features.
+        unsafe { E::attend_queries(self)(queries, cache, visible, out, states) }
     }
 
     /// Merges the softmax and output of a later chunk into those of the earlier ones.

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use half::f16;
 
-use super::{Attend, HeadCache, KEY_LANES, Merge, Softmax, TILE};
+use super::{Attend, AttendQueries, HeadCache, KEY_LANES, Merge, Queries, Softmax, TILE};
 use crate::kernels::arith::{Arith, Exact};
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::scalar::{exp, maximum};
@@ -13,6 +13,16 @@ pub const ATTEND_F32: Attend<f32> =
     |q, cache, visible, out| attend::<Exact, f32>(q, cache, visible, out);
 pub const ATTEND_F16: Attend<f16> =
     |q, cache, visible, out| attend::<Exact, f16>(q, cache, visible, out);
+pub const ATTEND_QUERIES_F32: AttendQueries<f32> = |queries, cache, visible, out, states| {
+    attend_queries(queries, visible, out, states, |q, visible, out| {
+        attend::<Exact, f32>(q, cache, visible, out)
+    });
+};
+pub const ATTEND_QUERIES_F16: AttendQueries<f16> = |queries, cache, visible, out, states| {
+    attend_queries(queries, visible, out, states, |q, visible, out| {
+        attend::<Exact, f16>(q, cache, visible, out)
+    });
+};
 pub const MERGE_CHUNKS: Merge =
     |state, out, next, next_out| merge_chunks::<Exact>(state, out, next, next_out);
 
@@ -69,6 +79,23 @@ pub fn attend<A: Arith, E: Widen>(
         start = end;
     }
     state
+}
+
+/// One query after the other.
+#[inline(always)]
+pub fn attend_queries(
+    queries: Queries<'_>,
+    visible: &[Range<usize>],
+    out: &mut [f32],
+    states: &mut [Softmax],
+    attend: impl Fn(&[f32], Range<usize>, &mut [f32]) -> Softmax,
+) {
+    let Queries { q, head_dim, heads, stride } = queries;
+    for (i, (out, state)) in out.chunks_exact_mut(head_dim).zip(states).enumerate() {
+        let (token, head) = (i / heads, i % heads);
+        let q = &q[token * stride + head * head_dim..][..head_dim];
+        *state = attend(q, visible[token].clone(), out);
+    }
 }
 
 /// Scores of the keys from `tile` up to `end`, by whole groups of lanes: those of keys that are not

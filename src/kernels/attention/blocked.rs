@@ -1,0 +1,368 @@
+//! Six queries at a time, over registers of any width: what [`attend_queries`](super::Kernels::attend_queries) is for.
+//!
+//! # Bound
+//! A query and a key take `2 · head_dim` multiply-adds, and nothing else takes so many. By one query, every key and value
+//! is loaded and widened for one of them; twelve sums of six queries take it six times from a register. For each two
+//! registers of keys (or values) there are two loads, six broadcasts and twelve multiply-adds: with two of either a
+//! cycle, 6 cycles, and the twelve chains hide a latency of 4.
+//!
+//! Every query has the chains of the [definition](super::scalar), in its order: a block only takes steps of different
+//! queries in turn.
+
+// Registers are named by several indices at once.
+#![allow(clippy::needless_range_loop)]
+
+use core::ops::Range;
+
+use super::scalar::Widen;
+use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
+use crate::kernels::arith::Arith;
+use crate::kernels::dot::scalar::fold;
+use crate::kernels::elementwise::scalar::exp;
+
+/// Queries of a block: of sixteen registers twelve hold sums, two keys, one a broadcast.
+const ROWS: usize = 6;
+/// Registers of keys or values side by side.
+const WIDE: usize = 2;
+
+/// Registers of f32.
+///
+/// # Safety
+/// To be used inside functions that enable the CPU's features, by pointers that hold as many elements.
+pub unsafe trait Lanes: Copy {
+    type Register: Copy;
+    /// Elements of a register: a divisor of [`KEY_LANES`].
+    const LANES: usize;
+    unsafe fn splat(x: f32) -> Self::Register;
+    unsafe fn load(from: *const f32) -> Self::Register;
+    unsafe fn load_f16(from: *const half::f16) -> Self::Register;
+    unsafe fn store(to: *mut f32, x: Self::Register);
+    /// `a * b + c`, rounded once.
+    unsafe fn fma(a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register;
+    unsafe fn mul(a: Self::Register, b: Self::Register) -> Self::Register;
+}
+
+/// An element of the cache that registers are loaded of.
+pub trait Load: Widen {
+    /// # Safety
+    /// As [`Lanes`].
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::Register;
+}
+
+impl Load for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const f32) -> L::Register {
+        // SAFETY: by the caller.
+        unsafe { L::load(from) }
+    }
+}
+
+impl Load for half::f16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const half::f16) -> L::Register {
+        // SAFETY: by the caller.
+        unsafe { L::load_f16(from) }
+    }
+}
+
+/// # Safety
+/// As [`AttendQueries`](super::AttendQueries); inside a function that enables the features of `A` and `L`.
+#[inline(always)]
+pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
+    queries: Queries<'_>,
+    cache: HeadCache<'_, E>,
+    visible: &[Range<usize>],
+    out: &mut [f32],
+    states: &mut [Softmax],
+) {
+    states.fill(Softmax::EMPTY);
+    out.fill(0.0);
+    let (Some(first), Some(last)) =
+        (visible.iter().map(|v| v.start).min(), visible.iter().map(|v| v.end).max())
+    else {
+        return;
+    };
+    // A tile of keys and values stays in the first-level cache while all queries pass.
+    for tile in (first - first % TILE..last).step_by(TILE) {
+        let outs = out.chunks_mut(ROWS * queries.head_dim);
+        for (i, (out, states)) in outs.zip(states.chunks_mut(ROWS)).enumerate() {
+            let at = At { queries, cache, visible, tile, row: i * ROWS };
+            // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller.
+            unsafe {
+                match states.len() {
+                    1 => at.block::<A, L, 1>(out, states),
+                    2 => at.block::<A, L, 2>(out, states),
+                    3 => at.block::<A, L, 3>(out, states),
+                    4 => at.block::<A, L, 4>(out, states),
+                    5 => at.block::<A, L, 5>(out, states),
+                    _ => at.block::<A, L, ROWS>(out, states),
+                }
+            }
+        }
+    }
+}
+
+/// A tile of keys, and the first query of a block.
+struct At<'a, E> {
+    queries: Queries<'a>,
+    cache: HeadCache<'a, E>,
+    visible: &'a [Range<usize>],
+    tile: usize,
+    row: usize,
+}
+
+/// Scores, later their exponentials, of a tile.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Scores([f32; TILE]);
+
+impl<E: Load> At<'_, E> {
+    /// `R` queries over one tile: `out` and `states` are theirs.
+    ///
+    /// # Safety
+    /// As [`attend_queries`], and there are so many queries from `self.row` on.
+    #[inline(always)]
+    unsafe fn block<A: Arith, L: Lanes, const R: usize>(
+        &self,
+        out: &mut [f32],
+        states: &mut [Softmax],
+    ) {
+        let Queries { q, head_dim, heads, stride } = self.queries;
+        // Of each query: its elements, and the keys of this tile that it sees.
+        let mut query = [q.as_ptr(); R];
+        let mut seen = [const { 0..0 }; R];
+        for r in 0..R {
+            let (token, head) = ((self.row + r) / heads, (self.row + r) % heads);
+            query[r] = q[token * stride + head * head_dim..][..head_dim].as_ptr();
+            let visible = &self.visible[token];
+            // Nothing, at one end of the tile, where what it sees lies before or after.
+            let start = visible.start.clamp(self.tile, self.tile + TILE);
+            let end = visible.end.clamp(start, self.tile + TILE);
+            seen[r] = start - self.tile..end - self.tile;
+        }
+        let end = seen.iter().map(|s| s.end).max().unwrap_or(0);
+        if seen.iter().all(|seen| seen.is_empty()) {
+            return;
+        }
+        let mut e = [Scores([0.0; TILE]); R];
+        // SAFETY: the cache holds groups of keys up to the last visible one whole.
+        unsafe { self.scores::<L, R>(&query, end, &mut e) };
+        let corrections = softmax::<A, R>(&mut e, &seen, states);
+        // SAFETY: the cache holds the values up to the last visible one.
+        unsafe { self.accumulate::<A, L, R>(&e, &seen, &corrections, out) };
+    }
+
+    /// Scores of the keys before `end`, by whole groups: those of keys that are not visible are computed from whatever
+    /// lies there, and not used.
+    #[inline(always)]
+    unsafe fn scores<L: Lanes, const R: usize>(
+        &self,
+        query: &[*const f32; R],
+        end: usize,
+        e: &mut [Scores; R],
+    ) {
+        let registers = end.next_multiple_of(KEY_LANES) / L::LANES;
+        let mut first = 0;
+        while first + WIDE <= registers {
+            // SAFETY: by the caller.
+            unsafe { self.score_keys::<L, R, WIDE>(query, first, e) };
+            first += WIDE;
+        }
+        if first < registers {
+            // SAFETY: by the caller.
+            unsafe { self.score_keys::<L, R, 1>(query, first, e) };
+        }
+    }
+
+    /// The scores of `N` registers of keys.
+    #[inline(always)]
+    unsafe fn score_keys<L: Lanes, const R: usize, const N: usize>(
+        &self,
+        query: &[*const f32; R],
+        first: usize,
+        e: &mut [Scores; R],
+    ) {
+        let head_dim = self.queries.head_dim;
+        // SAFETY: these groups of keys lie in the cache, and every query has `head_dim` elements.
+        unsafe {
+            let mut keys = [self.cache.keys.as_ptr(); N];
+            for (n, keys) in keys.iter_mut().enumerate() {
+                let key = (first + n) * L::LANES;
+                let group = (self.tile + key) / KEY_LANES * KEY_LANES * head_dim;
+                *keys = keys.add(group + key % KEY_LANES);
+            }
+            let mut sums = [[L::splat(0.0); N]; R];
+            for d in 0..head_dim {
+                let mut key = [L::splat(0.0); N];
+                for n in 0..N {
+                    key[n] = E::load::<L>(keys[n].add(d * KEY_LANES));
+                }
+                for r in 0..R {
+                    let q = L::splat(*query[r].add(d));
+                    for n in 0..N {
+                        sums[r][n] = L::fma(q, key[n], sums[r][n]);
+                    }
+                }
+            }
+            for r in 0..R {
+                for n in 0..N {
+                    L::store(e[r].0.as_mut_ptr().add((first + n) * L::LANES), sums[r][n]);
+                }
+            }
+        }
+    }
+
+    /// `o[d] = o[d]·c`, then `o[d] = fma(e[p], value[p][d], o[d])` over ascending `p`, for each query.
+    #[inline(always)]
+    unsafe fn accumulate<A: Arith, L: Lanes, const R: usize>(
+        &self,
+        e: &[Scores; R],
+        seen: &[Range<usize>; R],
+        corrections: &[f32; R],
+        out: &mut [f32],
+    ) {
+        let head_dim = self.queries.head_dim;
+        let mut d = 0;
+        while d + WIDE * L::LANES <= head_dim {
+            // SAFETY: by the caller.
+            unsafe { self.accumulate_strip::<L, R, WIDE>(e, seen, corrections, d, out) };
+            d += WIDE * L::LANES;
+        }
+        while d + L::LANES <= head_dim {
+            // SAFETY: by the caller.
+            unsafe { self.accumulate_strip::<L, R, 1>(e, seen, corrections, d, out) };
+            d += L::LANES;
+        }
+        if d < head_dim {
+            // The last few elements of a head whose size is no multiple of a register's.
+            for r in 0..R {
+                let out = &mut out[r * head_dim + d..(r + 1) * head_dim];
+                out.iter_mut().for_each(|o| *o *= corrections[r]);
+                for p in seen[r].clone() {
+                    let value = &self.cache.values[(self.tile + p) * head_dim + d..];
+                    for (o, &v) in out.iter_mut().zip(value) {
+                        *o = A::fma(e[r].0[p], E::widen8::<A>(&[v; 8])[0], *o);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `N` registers of each output, from element `d` on.
+    #[inline(always)]
+    unsafe fn accumulate_strip<L: Lanes, const R: usize, const N: usize>(
+        &self,
+        e: &[Scores; R],
+        seen: &[Range<usize>; R],
+        corrections: &[f32; R],
+        d: usize,
+        out: &mut [f32],
+    ) {
+        let head_dim = self.queries.head_dim;
+        // What all queries see, they see together; what only some do, one by one, before and after.
+        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
+        let end = seen.iter().map(|s| s.end).min().unwrap_or(0).max(start);
+        let out = &mut out[..R * head_dim];
+        // SAFETY: the strip lies in each output, and in each value up to the last visible one.
+        unsafe {
+            let values = self.cache.values.as_ptr().add(self.tile * head_dim + d);
+            let out = out.as_mut_ptr().add(d);
+            let mut sums = [[L::splat(0.0); N]; R];
+            for r in 0..R {
+                let c = L::splat(corrections[r]);
+                for n in 0..N {
+                    sums[r][n] = L::mul(L::load(out.add(r * head_dim + n * L::LANES)), c);
+                }
+                for p in seen[r].start..start.min(seen[r].end) {
+                    let e = L::splat(e[r].0[p]);
+                    for n in 0..N {
+                        let value = E::load::<L>(values.add(p * head_dim + n * L::LANES));
+                        sums[r][n] = L::fma(e, value, sums[r][n]);
+                    }
+                }
+            }
+            for p in start..end {
+                let mut value = [L::splat(0.0); N];
+                for n in 0..N {
+                    value[n] = E::load::<L>(values.add(p * head_dim + n * L::LANES));
+                }
+                for r in 0..R {
+                    let e = L::splat(*e[r].0.as_ptr().add(p));
+                    for n in 0..N {
+                        sums[r][n] = L::fma(e, value[n], sums[r][n]);
+                    }
+                }
+            }
+            for r in 0..R {
+                for p in end.max(seen[r].start)..seen[r].end {
+                    let e = L::splat(e[r].0[p]);
+                    for n in 0..N {
+                        let value = E::load::<L>(values.add(p * head_dim + n * L::LANES));
+                        sums[r][n] = L::fma(e, value, sums[r][n]);
+                    }
+                }
+                for n in 0..N {
+                    L::store(out.add(r * head_dim + n * L::LANES), sums[r][n]);
+                }
+            }
+        }
+    }
+}
+
+/// Steps 2 and 3 of the contract: scores become their exponentials, absent ones 0. Returns the corrections of what came
+/// before; 1 for a query that sees nothing here.
+///
+/// Each step is taken for all queries before the next: those of one would wait for each other.
+#[inline(always)]
+fn softmax<A: Arith, const R: usize>(
+    e: &mut [Scores; R],
+    seen: &[Range<usize>; R],
+    states: &mut [Softmax],
+) -> [f32; R] {
+    let mut max = [0.0; R];
+    for r in 0..R {
+        if seen[r].len() < TILE {
+            e[r].0[..seen[r].start].fill(f32::NEG_INFINITY);
+            e[r].0[seen[r].end..].fill(f32::NEG_INFINITY);
+        }
+        let tile_max = maximum(e[r].0);
+        max[r] = if tile_max > states[r].max { tile_max } else { states[r].max };
+    }
+    for r in 0..R {
+        for e in &mut e[r].0 {
+            *e = exp::<A>(*e - max[r]);
+        }
+    }
+    let mut corrections = [1.0; R];
+    for r in 0..R {
+        corrections[r] = exp::<A>(states[r].max - max[r]);
+    }
+    for r in 0..R {
+        if seen[r].is_empty() {
+            corrections[r] = 1.0;
+            continue;
+        }
+        if seen[r].len() < TILE {
+            e[r].0[..seen[r].start].fill(0.0);
+            e[r].0[seen[r].end..].fill(0.0);
+        }
+        let sum = fold(&mut e[r].0.clone());
+        states[r] = Softmax { max: max[r], sum: A::fma(states[r].sum, corrections[r], sum) };
+    }
+    corrections
+}
+
+/// The largest element, by halves; NaN never exceeds another.
+#[inline(always)]
+fn maximum(mut x: [f32; TILE]) -> f32 {
+    // The first step looks at every element beside a number, so that no NaN is left.
+    x.iter_mut().for_each(|x| *x = if *x > f32::NEG_INFINITY { *x } else { f32::NEG_INFINITY });
+    let mut half = TILE / 2;
+    while half > 0 {
+        for j in 0..half {
+            x[j] = if x[j + half] > x[j] { x[j + half] } else { x[j] };
+        }
+        half /= 2;
+    }
+    x[0]
+}

@@ -1,0 +1,94 @@
+//! Once a session has seen a batch and a token, it allocates nothing more.
+//!
+//! Alone in its program: the allocator counts what any thread does.
+#![cfg(feature = "driver")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use quintile::gguf::{Gguf, OpenOptions};
+use quintile::isa::Isa;
+use quintile::model::{CacheType, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: by the caller.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: by the caller.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What `work` allocates.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Relaxed);
+    work();
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+#[test]
+fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
+    assert_eq!(
+        allocations(|| drop(std::hint::black_box(vec![1u8; 100]))),
+        1,
+        "the allocator counts"
+    );
+    // A model without biases, one with them, and one with norms and windows wherever there can be any.
+    for name in ["llama-linear", "qwen2", "gemma3"] {
+        let path = format!("tests/data/tiny/{name}.gguf");
+        let file = Gguf::open(path.as_ref(), &OpenOptions::default()).unwrap();
+        let model = Model::load(file, Isa::detect()).unwrap();
+        for (threads, stats, cache) in
+            [(1, false, CacheType::F16), (3, false, CacheType::F32), (3, true, CacheType::F16)]
+        {
+            let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+            let options = SessionOptions {
+                context: Some(256),
+                cache,
+                batch: 100,
+                stats,
+                ..SessionOptions::default()
+            };
+            let mut session = Session::new(&model, &pool, &options).unwrap();
+            let options =
+                SamplerOptions { repeat_penalty: 1.1, seed: 1, ..SamplerOptions::default() };
+            let mut sampler = Sampler::new(options).unwrap();
+            let mut history: Vec<u32> = (0..100).map(|i| i * 7 % 300).collect();
+            history.reserve(100);
+            let prompt = history.clone();
+            let mut pass = |tokens: usize| {
+                session.truncate(0);
+                session.forward(&prompt).unwrap();
+                history.truncate(prompt.len());
+                for _ in 0..tokens {
+                    let token = sampler.sample(model.kernels(), session.logits(), &history);
+                    history.push(token);
+                    session.forward(&[token]).unwrap();
+                }
+            };
+            pass(1);
+            // A worker that the system starts late allocates for itself; whatever a token does, all passes do.
+            let n = (0..5).map(|_| allocations(|| pass(50))).min();
+            assert_eq!(n, Some(0), "{name}, {threads} threads, {cache} cache, stats {stats}");
+        }
+    }
+}
