@@ -44,6 +44,7 @@ pub const NR: usize = 6;
 pub const MC: usize = 256;
 
 /// A super-block of eight rows.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Panel {
@@ -59,6 +60,7 @@ pub(super) struct Panel {
 
 /// A super-block of `n` columns, every element in all lanes: for each four values, then for each two sums, `n` registers;
 /// at last the scale of each column.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Columns {
