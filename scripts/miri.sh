@@ -13,5 +13,5 @@ avx2=+avx2,+fma,+f16c
 avx512=$avx2,+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni
 for features in "$avx2" "$avx512"; do
     echo "-- $features"
-    RUSTFLAGS="-Ctarget-feature=$features" timeout 600 cargo +nightly miri test --no-default-features --test interpreted
+    RUSTFLAGS="-Ctarget-feature=$features" timeout 1200 cargo +nightly miri test --no-default-features --test interpreted
 done
