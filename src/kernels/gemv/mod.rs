@@ -5,8 +5,7 @@
 //!
 //! # What bounds it
 //! Every byte of a model's weights is read once a token, so memory does. It keeps up only if the lines are asked for
-//! before they are needed: the CPU's own prefetching begins anew with each page of 4 KiB, which a core of today reads in 100
-//! ns, the latency of memory. So weights are fetched [`AHEAD`], whatever kernel multiplies them.
+//! earlier than the CPU's own prefetching asks: so weights are fetched [`AHEAD`], whatever kernel multiplies them.
 
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
