@@ -5,20 +5,20 @@
 // 2 · pairs rows, one behind the other, times one row of byte activations: out[r] has the bits of the row dot. None of the
 // numbers is zero.
 //
-// Two rows at a time, the block of each in the place that super_blocks.S and super_blocks_16.S have for two super-blocks of
-// one row:
+// Two rows at a time, one of the first half and one of the second, the block of each in the place that super_blocks.S and
+// super_blocks_16.S have for two super-blocks of one row:
 //
-//     rdi  block of the first row     rbx  bytes of a row: the second is at rdi + rbx
-//     rsi  block of activations       r11  blocks left      r12   what is fetched ahead
+//     rdi  block of the first row     rbx  bytes of a half: the second row is at rdi + rbx
+//     rsi  block of activations       r11  blocks left      r12   bytes of half of the results
 //     xmm0 accumulators: lanes 0 and 1 (of Q6_K, 0 and 2)   [rsp + GEMV_X] and on: what is read once a pair
 //     and the rest as there
 //
 // Both rows share sums and scales of the activations, one vfmadd serves two chains, and nothing ends with a row: the
 // next one's products begin before the chain of this one is through.
 //
-// Weights come from memory, and are read once: the address at which they are fetched ahead goes through both rows in
-// the order of memory, GEMV_AHEAD (that of src/kernels/gemv/mod.rs) before the second of them is read. Two streams that each
-// jump over a row are slow by themselves: 0.3 to 0.9 of one row at a time without this, 1.2 to 1.5 with it (Zen 5).
+// Weights come from memory, and are read once. Each half is one stream, read from its first byte to its last, which
+// the CPU's own prefetchers follow, and fetched GEMV_AHEAD (that of src/kernels/gemv/mod.rs) before it is read. Neighbouring
+// rows in pairs are two streams that each jump over a row, and slow whichever way they are fetched (docs/matmul.md).
 //
 // Per super-block, Q5_K: 65 vector operations, where the row dot has 68.5.
 
@@ -36,7 +36,8 @@
     mov         [rbp - 16], r12
     .cfi_offset r12, -32
     imul        rbx, rdx, \bytes
-    lea         r12, [rdi + rbx + GEMV_AHEAD]
+    imul        rbx, rcx
+    lea         r12, [4*rcx]
     mov         [rsp + GEMV_X], rsi
     mov         [rsp + GEMV_BLOCKS], rdx
     mov         [rsp + GEMV_PAIRS], rcx
@@ -51,15 +52,15 @@
 
 // Lines of a block of each row.
 .macro GEMV_FETCH bytes
-.irp line, 0, 64, 128, 192, 256, 320, 384
-.if \line < 2*\bytes
-    prefetcht0  [r12 + \line]
+.irp line, 0, 64, 128, 192
+.if \line < \bytes
+    prefetcht0  [rdi + GEMV_AHEAD + \line]
+    prefetcht0  [rdi + rbx + GEMV_AHEAD + \line]
 .endif
 .endr
-    add         r12, 2*\bytes
 .endm
 
-// The loops over pairs and blocks; \block adds a block of each to xmm0, \store puts both results at rax.
+// The loops over pairs and blocks; \block adds a block of each to xmm0, \store puts the results at rax and rax + r12.
 .macro GEMV_LOOPS block, store, bytes
     .p2align 5
 10:
@@ -76,8 +77,7 @@
     jne         20b
     mov         rax, [rsp + GEMV_OUT]
     \store
-    add         qword ptr [rsp + GEMV_OUT], 8
-    add         rdi, rbx
+    add         qword ptr [rsp + GEMV_OUT], 4
     dec         qword ptr [rsp + GEMV_PAIRS]
     jne         10b
 .endm
@@ -119,7 +119,8 @@
 .endm
 
 .macro GEMV_K_STORE
-    vmovlps     [rax], xmm0
+    vmovss      [rax], xmm0
+    vextractps  [rax + r12], xmm0, 1
 .endm
 
 .macro GEMV_Q4_K_BLOCK
@@ -156,7 +157,7 @@ END quintile_q5_k_gemv_avx2
 
 .macro GEMV_Q6_K_STORE
     vmovss      [rax], xmm0
-    vextractps  [rax + 4], xmm0, 2
+    vextractps  [rax + r12], xmm0, 2
 .endm
 
 FUNCTION quintile_q6_k_gemv_avx2
