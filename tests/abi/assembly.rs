@@ -107,12 +107,6 @@ functions! {
     quintile_gemm_offset_16_8x4_avx2: Avx2Asm, Kind::Micro(4);
     quintile_gemm_offset_16_8x5_avx2: Avx2Asm, Kind::Micro(5);
     quintile_gemm_offset_16_8x6_avx2: Avx2Asm, Kind::Micro(6);
-    quintile_gemm_offset_16_deep_8x1_avx2: Avx2Asm, Kind::Micro(1);
-    quintile_gemm_offset_16_deep_8x2_avx2: Avx2Asm, Kind::Micro(2);
-    quintile_gemm_offset_16_deep_8x3_avx2: Avx2Asm, Kind::Micro(3);
-    quintile_gemm_offset_16_deep_8x4_avx2: Avx2Asm, Kind::Micro(4);
-    quintile_gemm_offset_16_deep_8x5_avx2: Avx2Asm, Kind::Micro(5);
-    quintile_gemm_offset_16_deep_8x6_avx2: Avx2Asm, Kind::Micro(6);
     quintile_gemm_q4_0_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q4_0, 1);
     quintile_gemm_q4_0_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q4_0, 4);
     quintile_gemm_q4_1_16x1_avx2: Avx2Asm, Kind::Tile(Format::Q4_1, 1);
@@ -292,7 +286,7 @@ fn the_assembled_pairs_of_rows_leave_the_registers_of_their_caller() {
 fn the_assembled_micro_kernels_leave_the_registers_of_their_caller() {
     /// Bytes of a panel and of columns: whole lines of a cache, so that either place is aligned.
     const PANEL: usize = 64 * 32 + 16 * 32 + 8 * 32 + 2 * 32;
-    const COLUMNS: usize = (6 * (64 + 8) * 32 + 6 * 4usize).next_multiple_of(64);
+    const COLUMNS: usize = (6 * (64 + 16) * 32 + 6 * 4usize).next_multiple_of(64);
     const STRIDE: usize = 11;
     let (mut w, mut x) = (Buffer::new(PANEL), Buffer::new(COLUMNS));
     let mut out = Buffer::new(5 * STRIDE + 8);

@@ -34,10 +34,6 @@ micros! {
     MINS_16:
         quintile_gemm_mins_16_8x1_avx2 quintile_gemm_mins_16_8x2_avx2 quintile_gemm_mins_16_8x3_avx2
         quintile_gemm_mins_16_8x4_avx2 quintile_gemm_mins_16_8x5_avx2 quintile_gemm_mins_16_8x6_avx2;
-    OFFSET_16_DEEP:
-        quintile_gemm_offset_16_deep_8x1_avx2 quintile_gemm_offset_16_deep_8x2_avx2
-        quintile_gemm_offset_16_deep_8x3_avx2 quintile_gemm_offset_16_deep_8x4_avx2
-        quintile_gemm_offset_16_deep_8x5_avx2 quintile_gemm_offset_16_deep_8x6_avx2;
     OFFSET_16:
         quintile_gemm_offset_16_8x1_avx2 quintile_gemm_offset_16_8x2_avx2 quintile_gemm_offset_16_8x3_avx2
         quintile_gemm_offset_16_8x4_avx2 quintile_gemm_offset_16_8x5_avx2 quintile_gemm_offset_16_8x6_avx2;
@@ -47,11 +43,10 @@ micros! {
 struct Assembled;
 
 impl<B: Interleave> Micros<B> for Assembled {
-    const MICROS: [Micro; NR] = match (B::SHARED, B::DEPTH, B::HAS_MINS) {
-        (32, 4, true) => MINS_32,
-        (16, 4, true) => MINS_16,
-        (16, 4, false) => OFFSET_16_DEEP,
-        (16, 2, false) => OFFSET_16,
+    const MICROS: [Micro; NR] = match (B::SHARED, B::OFFSET) {
+        (32, 0) => MINS_32,
+        (16, 0) => MINS_16,
+        (16, _) => OFFSET_16,
         _ => panic!("no micro-kernel of this kind"),
     };
 }

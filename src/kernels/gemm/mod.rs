@@ -59,12 +59,13 @@ pub(super) struct Panel {
 }
 
 /// A super-block of `n` columns, every element in all lanes: for each four values, then for each two sums, `n` registers;
-/// at last the scale of each column.
+/// at last the scale of each column. Of formats with an offset there are no sums, but after each 16 values `n` registers of
+/// what the offset takes from their products.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Columns {
-    registers: [[u8; 32]; NR * (64 + 8)],
+    registers: [[u8; 32]; NR * (64 + 16)],
     dx: [f32; NR],
 }
 

@@ -245,6 +245,8 @@ mod bounds {
         assert!(8 * pair(4) <= i16::MAX as i32);
         assert!(4 * pair(5) <= i16::MAX as i32);
         assert!(2 * pair(6) <= i16::MAX as i32);
+        // Four of weights that lie 32 below their quants, and what is taken from them.
+        assert!(8 * 32 * X <= i16::MAX as i32);
         // Of assembly where every other pair of bits stays four times itself, its third bit with it.
         assert!(8 * 4 * pair(2) <= i16::MAX as i32);
         assert!(4 * 4 * pair(3) <= i16::MAX as i32);

@@ -18,42 +18,44 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
 ) {
     // SAFETY: the caller promises both.
     let (w, x) = unsafe { (&*w, &*x) };
-    let (quants, sums) = x.registers.split_at(64 * N);
+    // Of 16 values, registers of each column: four of quants, and one of what the offset takes from them.
+    let step = (if B::OFFSET == 0 { 4 } else { 5 }) * N;
+    let (columns, sums) = x.registers.split_at(16 * step);
     let mut isum = [_mm256_setzero_si256(); N];
     for (s, (quants, x)) in
-        w.quants.as_chunks::<4>().0.iter().zip(quants.chunks_exact(4 * N)).enumerate()
+        w.quants.as_chunks::<4>().0.iter().zip(columns.chunks_exact(step)).enumerate()
     {
         let quants = [load(&quants[0]), load(&quants[1]), load(&quants[2]), load(&quants[3])];
         let scales = words(&w.scales[16 * s / B::SHARED]);
         for (c, isum) in isum.iter_mut().enumerate() {
             let product = |i: usize| _mm256_maddubs_epi16(quants[i], load(&x[i * N + c]));
-            let low = _mm256_add_epi16(product(0), product(1));
-            let high = _mm256_add_epi16(product(2), product(3));
-            if B::DEPTH == 4 {
-                let scaled = _mm256_madd_epi16(_mm256_add_epi16(low, high), scales);
-                *isum = _mm256_add_epi32(*isum, scaled);
-            } else {
-                *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(low, scales));
-                *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(high, scales));
+            let mut low = _mm256_add_epi16(product(0), product(1));
+            if B::OFFSET != 0 {
+                // What wraps here comes back: the four sums are of weights, and fit.
+                low = _mm256_add_epi16(low, load(&x[4 * N + c]));
             }
+            let high = _mm256_add_epi16(product(2), product(3));
+            let scaled = _mm256_madd_epi16(_mm256_add_epi16(low, high), scales);
+            *isum = _mm256_add_epi32(*isum, scaled);
         }
     }
     let (d, dmin) = (floats(&w.d), floats(&w.dmin));
     for (c, isum) in isum.into_iter().enumerate() {
-        let mut msum = if B::HAS_MINS { _mm256_setzero_si256() } else { isum };
-        for (g, mins) in w.mins[..128 / B::SHARED].iter().enumerate() {
-            msum = _mm256_add_epi32(msum, _mm256_madd_epi16(words(mins), load(&sums[g * N + c])));
+        let mut msum = _mm256_setzero_si256();
+        if B::OFFSET == 0 {
+            for (g, mins) in w.mins[..128 / B::SHARED].iter().enumerate() {
+                let sums = load(&sums[g * N + c]);
+                msum = _mm256_add_epi32(msum, _mm256_madd_epi16(words(mins), sums));
+            }
         }
         // SAFETY: the caller promises the elements.
         unsafe {
             let out = out.add(c * stride);
             let dx = _mm256_set1_ps(x.dx[c]);
             let mut acc = _mm256_loadu_ps(out);
-            if B::HAS_MINS {
-                acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
+            acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
+            if B::OFFSET == 0 {
                 acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, dx), _mm256_cvtepi32_ps(msum), acc);
-            } else {
-                acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(msum), acc);
             }
             _mm256_storeu_ps(out, acc);
         }

@@ -3,9 +3,13 @@
 //! # Bound
 //! For 16 values of 8 rows and one column: 4 `vpmaddubsw`, 3 `vpaddw`, 1 `vpmaddwd` by the scales, 1 `vpaddd`. Of these
 //! nine, five multiply: on two multipliers 2.5 cycles for 128 products (Zen), on three vector ports 3 (Intel). A super-block
-//! takes 16 of these, 8 or 16 more operations for minimums or offsets, and 6 in f32, of which 4 multiply: with minimums of 32
-//! values 44 cycles for 2048 products on two multipliers, 46.5 a cycle. Two sums of 6 bits only fit 16: one `vpmaddwd` and
-//! one `vpaddd` more.
+//! takes 16 of these, 8 or 16 more operations for minimums, and 6 in f32, of which 4 multiply: with minimums of 32
+//! values 44 cycles for 2048 products on two multipliers, 46.5 a cycle. An offset takes a `vpaddw` more, which any pipe can.
+//!
+//! # Six bits in 16
+//! Only two pairs of products of unsigned 6-bit quants fit 16 bits: `4 · 2 · 63 · 127 > 32767`. But of weights, which lie 32 below,
+//! four do, and addition modulo 2^16 does not care in which order it leaves the range and comes back: so four pairs of quants
+//! and `-32` times the sum of their activations, which belongs to the column, give the sum of weights.
 
 pub(super) mod blocks_of_32;
 mod micro;
@@ -79,13 +83,18 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
     for (i, w) in w.chunks(MC * blocks).enumerate() {
         for k in 0..blocks {
             let panels = &mut space.panels[..w.len() / (MR * blocks)];
-            for (panel, w) in panels.iter_mut().zip(w.chunks_exact(MR * blocks)) {
-                interleave(core::array::from_fn(|r| &w[r * blocks + k]), panel);
-                for row in w.chunks_exact(blocks) {
-                    row.get(k + 1).inspect(|next| prefetch(next));
+            for (p, panel) in panels.iter_mut().enumerate() {
+                let (rows, next) = w[p * MR * blocks..].split_at(MR * blocks);
+                for row in next.chunks_exact(blocks).take(MR) {
+                    prefetch::<_MM_HINT_T0, _>(&row[k]);
+                }
+                interleave(core::array::from_fn(|r| &rows[r * blocks + k]), panel);
+                for row in rows.chunks_exact(blocks) {
+                    row.get(k + 1).inspect(|next| prefetch::<_MM_HINT_T1, _>(next));
                 }
             }
-            for (j, x) in x.chunks(NR * blocks).enumerate() {
+            for (j, all) in (0..x.len()).step_by(NR * blocks).map(|start| &x[start..]).enumerate() {
+                let x = &all[..all.len().min(NR * blocks)];
                 let n = x.len() / blocks;
                 let broadcast = match n {
                     1 => broadcast::<B, 1>,
@@ -96,6 +105,9 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                     _ => broadcast::<B, 6>,
                 };
                 broadcast(x, blocks, k, &mut space.columns);
+                for column in all[x.len()..].chunks_exact(blocks).take(NR) {
+                    prefetch::<_MM_HINT_T0, _>(&column[k]);
+                }
                 let micro = M::MICROS[n - 1];
                 for (p, panel) in panels.iter().enumerate() {
                     let out = &mut out[NR * j * rows + MC * i + MR * p..];
@@ -117,23 +129,34 @@ fn broadcast<B: Interleave, const N: usize>(
     out: &mut Columns,
 ) {
     let x: [&ActBlock; N] = core::array::from_fn(|c| &x[c * blocks + k]);
-    let (quants, sums) = out.registers.split_at_mut(64 * N);
-    for (g, out) in quants.as_chunks_mut::<N>().0.iter_mut().enumerate() {
-        for (x, out) in x.iter().zip(out) {
-            spread(i32::from_le_bytes(x.qs.as_chunks::<4>().0[g].map(|q| q as u8)), out);
+    let step = if B::OFFSET == 0 { 4 } else { 5 };
+    let (columns, sums) = out.registers.split_at_mut(16 * step * N);
+    for (s, out) in columns.chunks_exact_mut(step * N).enumerate() {
+        let (quants, starts) = out.split_at_mut(4 * N);
+        for (i, out) in quants.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            for (x, out) in x.iter().zip(out) {
+                let four = x.qs.as_chunks::<4>().0[4 * s + i].map(|q| q as u8);
+                store(_mm256_set1_epi32(i32::from_le_bytes(four)), out);
+            }
+        }
+        for (x, out) in x.iter().zip(starts) {
+            store(start(&x.qs.as_chunks::<16>().0[s], B::OFFSET), out);
         }
     }
-    let pair = |[a, b]: [i16; 2]| i32::from(a) & 0xffff | i32::from(b) << 16;
-    for (g, out) in sums.as_chunks_mut::<N>().0.iter_mut().enumerate().take(128 / B::SHARED) {
-        for (x, out) in x.iter().zip(out) {
-            let two = if B::SHARED == 32 {
-                let [a, b, c, d] = x.bsums.as_chunks::<4>().0[g];
-                // A sum of 32 fits 16 bits: `qdot::bounds`.
-                [a.wrapping_add(b), c.wrapping_add(d)]
-            } else {
-                x.bsums.as_chunks::<2>().0[g]
-            };
-            spread(pair(two), out);
+    if B::OFFSET == 0 {
+        let sums = sums.as_chunks_mut::<N>().0.iter_mut().take(128 / B::SHARED);
+        for (g, out) in sums.enumerate() {
+            for (x, out) in x.iter().zip(out) {
+                let two = if B::SHARED == 32 {
+                    let [a, b, c, d] = x.bsums.as_chunks::<4>().0[g];
+                    // A sum of 32 fits 16 bits: `qdot::bounds`.
+                    [a.wrapping_add(b), c.wrapping_add(d)]
+                } else {
+                    x.bsums.as_chunks::<2>().0[g]
+                };
+                let pair = i32::from(two[0]) & 0xffff | i32::from(two[1]) << 16;
+                store(_mm256_set1_epi32(pair), out);
+            }
         }
     }
     for (dx, x) in out.dx.iter_mut().zip(x) {
@@ -141,11 +164,25 @@ fn broadcast<B: Interleave, const N: usize>(
     }
 }
 
+/// What `offset` takes from each sum of 16 bits of a register: those of bytes 0 and 1, and of 2 and 3, of each four of the
+/// values.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn spread(word: i32, out: &mut [u8; 32]) {
+fn start(x: &[i8; 16], offset: i16) -> __m256i {
+    // SAFETY: the array holds 16 bytes.
+    let x = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
+    let twos = _mm_maddubs_epi16(_mm_set1_epi8(1), x);
+    let fours = _mm_add_epi16(twos, _mm_shuffle_epi32::<0b01_00_11_10>(twos));
+    let eights = _mm_add_epi16(fours, _mm_shuffle_epi32::<0b10_11_00_01>(fours));
+    let start = _mm_mullo_epi16(eights, _mm_set1_epi16(-offset));
+    _mm256_set_m128i(start, start)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(register: __m256i, out: &mut [u8; 32]) {
     // SAFETY: the array holds 32 bytes.
-    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_set1_epi32(word)) };
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
 }
 
 /// Unpacks a super-block of eight rows.
@@ -175,14 +212,13 @@ fn interleave<B: Interleave>(w: [&B; MR], panel: &mut Panel) {
     }
 }
 
-/// Asks for a block that is read when the one before has been multiplied: rows lie apart, which no prefetcher of today
-/// foresees.
+/// Asks for a block that is read later: rows and columns lie apart, which no prefetcher of today foresees.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn prefetch<B>(block: &B) {
+fn prefetch<const HINT: i32, B>(block: &B) {
     let start = core::ptr::from_ref(block).cast::<i8>();
     for line in (0..size_of::<B>()).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(line));
+        _mm_prefetch::<HINT>(start.wrapping_add(line));
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Unpacked {
     pub quants: [__m256i; 8],
     /// Of each run of values that share one.
     pub scales: [i8; 16],
-    /// What multiplies each sum of 16 activations, or of 32 where 32 values share a scale.
+    /// What multiplies each sum of 16 activations, or of 32 where 32 values share a scale; of formats with an offset zeros.
     pub mins: [i16; 16],
     pub d: f32,
     pub dmin: f32,
@@ -24,10 +24,8 @@ pub struct Unpacked {
 pub trait Interleave: Block {
     /// Values that share a scale: 16 or 32.
     const SHARED: usize;
-    /// How many sums of two products of neighbours fit 16 bits: 2 or 4.
-    const DEPTH: usize;
-    /// Whether `mins` are multiplied by `dmin`; otherwise they belong to the sum of products.
-    const HAS_MINS: bool;
+    /// What `quants` are above their weights; 0 where there are minimums instead.
+    const OFFSET: i16;
 
     /// # Safety
     /// The caller enables AVX2 and F16C.
@@ -66,8 +64,7 @@ fn bits(bytes: __m256i, right: i32, mask: i8) -> __m256i {
 
 impl Interleave for BlockQ4K {
     const SHARED: usize = 32;
-    const DEPTH: usize = 4;
-    const HAS_MINS: bool = true;
+    const OFFSET: i16 = 0;
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn unpack(&self) -> Unpacked {
@@ -82,8 +79,7 @@ impl Interleave for BlockQ4K {
 
 impl Interleave for BlockQ5K {
     const SHARED: usize = 32;
-    const DEPTH: usize = 4;
-    const HAS_MINS: bool = true;
+    const OFFSET: i16 = 0;
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn unpack(&self) -> Unpacked {
@@ -100,8 +96,7 @@ impl Interleave for BlockQ5K {
 
 impl Interleave for BlockQ6K {
     const SHARED: usize = 16;
-    const DEPTH: usize = 2;
-    const HAS_MINS: bool = false;
+    const OFFSET: i16 = 32;
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn unpack(&self) -> Unpacked {
@@ -112,20 +107,13 @@ impl Interleave for BlockQ6K {
             let qh = load(&self.qh.as_chunks().0[half]);
             *quants = _mm256_or_si256(low, bits(qh, 2 * b as i32 - 4, 0x30));
         }
-        Unpacked {
-            quants,
-            scales: self.scales,
-            mins: self.scales.map(|s| -32 * i16::from(s)),
-            d: f16_value(self.d),
-            dmin: 0.0,
-        }
+        Unpacked { quants, scales: self.scales, mins: [0; 16], d: f16_value(self.d), dmin: 0.0 }
     }
 }
 
 impl Interleave for BlockQ2K {
     const SHARED: usize = 16;
-    const DEPTH: usize = 4;
-    const HAS_MINS: bool = true;
+    const OFFSET: i16 = 0;
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn unpack(&self) -> Unpacked {
@@ -143,8 +131,7 @@ impl Interleave for BlockQ2K {
 
 impl Interleave for BlockQ3K {
     const SHARED: usize = 16;
-    const DEPTH: usize = 4;
-    const HAS_MINS: bool = false;
+    const OFFSET: i16 = 4;
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn unpack(&self) -> Unpacked {
@@ -157,12 +144,6 @@ impl Interleave for BlockQ3K {
         }
         let words = q3_k_scale_words(&self.scales).map(u32::to_le_bytes);
         let scales: [i8; 16] = core::array::from_fn(|j| words[j / 4][j % 4] as i8 - 32);
-        Unpacked {
-            quants,
-            scales,
-            mins: scales.map(|s| -4 * i16::from(s)),
-            d: f16_value(self.d),
-            dmin: 0.0,
-        }
+        Unpacked { quants, scales, mins: [0; 16], d: f16_value(self.d), dmin: 0.0 }
     }
 }
