@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Cycles of the loops of the kernels for aarch64, as llvm-mca models three CPUs.
 
-    scripts/mca_aarch64.py                                   the assembly: the hot loop of each function
+    scripts/mca_aarch64.py                                   the assembly: the hot loop of each function, and whole
+                                                             calls of the micro-kernels of matrices
     scripts/mca_aarch64.py --match 'qdot::neon::DOTPROD::x1' every loop of 20 instructions or more of what is compiled
     scripts/mca_aarch64.py --cpu cortex-a72,cortex-a53       other models
     scripts/mca_aarch64.py --object FILE                     of another object file, say a peer's
@@ -9,7 +10,13 @@
 Builds the library for aarch64 without features, disassembles the object and gives each loop to llvm-mca. A figure is the
 cycles of one turn; behind it stands what the busiest unit is taken for. A turn is 256 values (64 of dot_f32); of two
 rows times two columns, 4 * 256 products. Loops inside a loop are counted once: of nested loops only the innermost means
-anything. Prints a table in Markdown. Without llvm-mca or the target nothing is measured, which is said; exit code 0.
+anything.
+
+Of a micro-kernel (eight rows, six columns), a figure is the cycles of a super-block: of a whole call, its loops unrolled, as calls follow
+one another; with blocks of 32, a call is 6 super-blocks (rows of 1536). Behind it stand the products of a cycle, and what share of the
+time `sdot` or `smmla` alone would take. Beside it, the products of a cycle of the row dots of a format of that kind.
+
+Prints tables in Markdown. Without llvm-mca or the target nothing is measured, which is said; exit code 0.
 """
 
 import argparse
@@ -24,6 +31,11 @@ TARGET = "aarch64-unknown-linux-gnu"
 FEATURES = "+dotprod,+i8mm,+sve"
 CPUS = "neoverse-n1,neoverse-v1,apple-m1"
 TURNS = 200
+# Turns of the loops of a micro-kernel, the outer one first; how many super-blocks a call is; how often it is measured; and of the row
+# dots of a format, what is compared with it.
+TILE = (8,), 1, 50
+TILE_OF_BLOCKS = (8, 6), 6, 8
+ROW_DOTS = {"mins_32": "q5_k", "scales_16": "q6_k", "blocks": "q8_0"}
 # The first LLVM whose models of these CPUs are their own; before, they are taken for a Cortex-A57.
 MODELS = 17
 
@@ -75,22 +87,85 @@ def loops(code):
             yield [re.sub(r"0x[0-9a-f]+$", ".Ltop", line) if i == end else line for i, (_, line) in enumerate(code[: end + 1])][start:]
 
 
+def unrolled(code, turns):
+    """The instructions of a call, in the order of execution: each loop is taken as often as `turns` says of its depth."""
+    at = {address: i for i, (address, _) in enumerate(code)}
+    ends = {}
+    for i, (_, line) in enumerate(code):
+        branch = re.match(r"b\.\w+\s+0x([0-9a-f]+)$", line)
+        if branch and (start := at.get(int(branch.group(1), 16), i)) < i:
+            ends[start] = i
+
+    def run(first, last, depth):
+        i = first
+        while i <= last:
+            end = ends.get(i)
+            # The loop that is run already begins here as well.
+            if end is not None and (i, end) != (first, last):
+                for _ in range(turns[depth]):
+                    yield from run(i, end, depth + 1)
+                i = end + 1
+            else:
+                yield code[i][1]
+                i += 1
+
+    return list(run(0, len(code) - 1, 0))
+
+
 def forward(lines):
     """The lines, with branches out of the loop as branches to a label."""
     return [re.sub(r"^(b|b\.\w+|cbn?z|tbn?z)(\s.*?)0x[0-9a-f]+$", r"\1\2.Lout", line) for line in lines]
 
 
-def measure(mca, lines, cpu):
-    """Cycles of a turn, and the pressure on the busiest unit."""
-    command = [mca, "-mtriple=aarch64", f"-mcpu={cpu}", f"-mattr={FEATURES}", f"-iterations={TURNS}"]
+def modelled(mca, lines, cpu, turns):
+    """Cycles of a turn, and what llvm-mca says; None where it does not know the CPU or an instruction."""
+    command = [mca, "-mtriple=aarch64", f"-mcpu={cpu}", f"-mattr={FEATURES}", f"-iterations={turns}"]
     done = subprocess.run(command, input="\n".join(forward(lines)), capture_output=True, text=True)
     if done.returncode:
+        return None, None
+    return int(re.search(r"Total Cycles:\s+(\d+)", done.stdout).group(1)) / turns, done.stdout
+
+
+def measure(mca, lines, cpu):
+    """Cycles of a turn, and the pressure on the busiest unit."""
+    cycles, told = modelled(mca, lines, cpu, TURNS)
+    if cycles is None:
         return "not modelled"
-    cycles = int(re.search(r"Total Cycles:\s+(\d+)", done.stdout).group(1)) / TURNS
-    names = re.findall(r"^\[[\d.]+\]\s+- (\S+)", done.stdout, re.M)
-    pressure = done.stdout.split("Resource pressure per iteration:\n")[1].splitlines()[1].split()
+    names = re.findall(r"^\[[\d.]+\]\s+- (\S+)", told, re.M)
+    pressure = told.split("Resource pressure per iteration:\n")[1].splitlines()[1].split()
     busy = max((float(p), name) for p, name in zip(pressure, names) if p != "-")
     return f"{cycles:.1f} ({re.sub('^.*Unit', '', busy[1])} {busy[0]:.1f})"
+
+
+def measure_tile(mca, code, kind, cpu):
+    """Cycles of a super-block of eight rows and six columns, its products a cycle, and the share that multiplying has."""
+    turns, blocks, times = TILE_OF_BLOCKS if kind.startswith("blocks") else TILE
+    lines = unrolled(code, turns)
+    cycles, _ = modelled(mca, lines, cpu, times)
+    least, _ = modelled(mca, [line for line in lines if re.match("sdot|smmla", line)], cpu, times)
+    if cycles is None or least is None:
+        return "not modelled"
+    return f"{cycles / blocks:.0f} ({8 * 6 * 256 * blocks / cycles:.1f}, {least / cycles:.0%})"
+
+
+def measure_row_dot(mca, code, products, cpu):
+    """Products a cycle of the hot loop of a row dot."""
+    cycles, _ = modelled(mca, next(loops(code)), cpu, TURNS)
+    return "not modelled" if cycles is None else f"{products / cycles:.1f}"
+
+
+def tiles(mca, found, cpus):
+    """The table of the micro-kernels."""
+    print(f"\n| micro-kernel, 8 x 6 | {' | '.join(cpus)} | row dots: {' | '.join(cpus)} |\n|---|{'---:|' * 2 * len(cpus)}")
+    for name, code in found.items():
+        if not (tile := re.match(r"gemm_(\w+)_8x6_(\w+)", name)):
+            continue
+        kind, extension = tile.groups()
+        figures = [measure_tile(mca, code, kind, cpu) for cpu in cpus]
+        dot = f"{ROW_DOTS.get(kind)}_dot{'_dotprod' if extension == 'dotprod' else '2x2_i8mm'}"
+        products = 256 if extension == "dotprod" else 4 * 256
+        dots = [measure_row_dot(mca, found[dot], products, cpu) if dot in found else "" for cpu in cpus]
+        print(f"| {kind} {extension} | {' | '.join(figures)} | {' | '.join(dots)} |", flush=True)
 
 
 def main():
@@ -110,7 +185,8 @@ def main():
         return
     cpus = options.cpu.split(",")
     print(f"llvm-mca {version}\n\n| loop | instructions | {' | '.join(cpus)} |\n|---|---:|{'---:|' * len(cpus)}")
-    for name, code in sorted(functions(objdump, path).items()):
+    found = sorted(functions(objdump, path).items())
+    for name, code in found:
         assembly = re.match(r"quintile_(\w+?)_v\d", name)
         if not (re.search(options.match, name) if options.match else assembly):
             continue
@@ -118,9 +194,14 @@ def main():
         if assembly:
             # The hot loop comes first, before that of the last blocks.
             name, chosen = assembly.group(1), list(loops(code))[:1]
+            if name.startswith("gemm_"):
+                continue
         for loop in chosen:
             figures = [measure(mca, loop, cpu) for cpu in cpus]
             print(f"| {name} | {len(loop)} | {' | '.join(figures)} |", flush=True)
+    if not options.match:
+        assembly = [(re.match(r"quintile_(\w+?)_v\d", name), code) for name, code in found]
+        tiles(mca, {name.group(1): code for name, code in assembly if name}, cpus)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ macro_rules! files {
             include_str!("../../asm/aarch64/q4_k_q5_k_dot2x2_i8mm.S"),
             include_str!("../../asm/aarch64/q6_k_dot2x2_i8mm.S"),
             include_str!("../../asm/aarch64/q8_0_dot2x2_i8mm.S"),
+            include_str!("../../asm/aarch64/gemm_8x6.S"),
+            include_str!("../../asm/aarch64/gemm_8x6_dotprod.S"),
+            include_str!("../../asm/aarch64/gemm_8x6_i8mm.S"),
         )
     };
 }

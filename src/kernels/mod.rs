@@ -124,10 +124,14 @@ impl Kernels {
             #[cfg(asm_aarch64)]
             Level::NeonAsm => scalar.with_neon().with_neon_asm(qdot::neon_asm::NEON),
             #[cfg(asm_aarch64)]
-            Level::NeonDotprodAsm => scalar.with_neon().with_neon_asm(qdot::neon_asm::DOTPROD),
+            Level::NeonDotprodAsm => Kernels {
+                gemms: gemm::neon_dotprod_asm::GEMMS,
+                ..scalar.with_neon().with_neon_asm(qdot::neon_asm::DOTPROD)
+            },
             #[cfg(asm_aarch64)]
             Level::NeonI8mm => Kernels {
                 row_pairs: qdot::neon_asm::ROW_PAIRS,
+                gemms: gemm::neon_i8mm::GEMMS,
                 ..scalar.with_neon().with_neon_asm(qdot::neon_asm::DOTPROD)
             },
             #[cfg(target_arch = "x86_64")]

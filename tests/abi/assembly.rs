@@ -9,7 +9,7 @@ use crate::{SCALAR, activations, bits_of, lengths, row, values};
 
 /// What a function takes and returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub enum Kind {
     /// Two vectors of f32.
     DotF32,
     /// A row of the format, and one of activations.
@@ -34,6 +34,12 @@ enum Kind {
     /// Two rows, two rows of activations, and the place of four results.
     #[cfg_attr(asm_x86_64, allow(dead_code))]
     TwoByTwo(Format),
+    /// A super-block of eight rows, one of so many columns, packed, the place of their elements, and from column to column.
+    #[cfg_attr(asm_x86_64, allow(dead_code))]
+    Packed(usize),
+    /// Blocks of 32 of eight rows, of so many columns, packed, and eight lanes of their elements.
+    #[cfg_attr(asm_x86_64, allow(dead_code))]
+    PackedBlocks(usize),
 }
 
 /// The functions of a folder of `asm`: by name, with the level that runs them, and their addresses.
@@ -136,6 +142,42 @@ functions! {
 functions! {
     "aarch64", extern "C";
     quintile_dot_f32_neon: NeonAsm, Kind::DotF32;
+    quintile_gemm_blocks_8x2_dotprod: NeonDotprodAsm, Kind::PackedBlocks(2);
+    quintile_gemm_blocks_8x2_i8mm: NeonI8mm, Kind::PackedBlocks(2);
+    quintile_gemm_blocks_8x4_dotprod: NeonDotprodAsm, Kind::PackedBlocks(4);
+    quintile_gemm_blocks_8x4_i8mm: NeonI8mm, Kind::PackedBlocks(4);
+    quintile_gemm_blocks_8x6_dotprod: NeonDotprodAsm, Kind::PackedBlocks(6);
+    quintile_gemm_blocks_8x6_i8mm: NeonI8mm, Kind::PackedBlocks(6);
+    quintile_gemm_blocks_mins_8x2_dotprod: NeonDotprodAsm, Kind::PackedBlocks(2);
+    quintile_gemm_blocks_mins_8x2_i8mm: NeonI8mm, Kind::PackedBlocks(2);
+    quintile_gemm_blocks_mins_8x4_dotprod: NeonDotprodAsm, Kind::PackedBlocks(4);
+    quintile_gemm_blocks_mins_8x4_i8mm: NeonI8mm, Kind::PackedBlocks(4);
+    quintile_gemm_blocks_mins_8x6_dotprod: NeonDotprodAsm, Kind::PackedBlocks(6);
+    quintile_gemm_blocks_mins_8x6_i8mm: NeonI8mm, Kind::PackedBlocks(6);
+    quintile_gemm_flat_8x2_dotprod: NeonDotprodAsm, Kind::Packed(2);
+    quintile_gemm_flat_8x2_i8mm: NeonI8mm, Kind::Packed(2);
+    quintile_gemm_flat_8x4_dotprod: NeonDotprodAsm, Kind::Packed(4);
+    quintile_gemm_flat_8x4_i8mm: NeonI8mm, Kind::Packed(4);
+    quintile_gemm_flat_8x6_dotprod: NeonDotprodAsm, Kind::Packed(6);
+    quintile_gemm_flat_8x6_i8mm: NeonI8mm, Kind::Packed(6);
+    quintile_gemm_flat_mins_16_8x2_dotprod: NeonDotprodAsm, Kind::Packed(2);
+    quintile_gemm_flat_mins_16_8x2_i8mm: NeonI8mm, Kind::Packed(2);
+    quintile_gemm_flat_mins_16_8x4_dotprod: NeonDotprodAsm, Kind::Packed(4);
+    quintile_gemm_flat_mins_16_8x4_i8mm: NeonI8mm, Kind::Packed(4);
+    quintile_gemm_flat_mins_16_8x6_dotprod: NeonDotprodAsm, Kind::Packed(6);
+    quintile_gemm_flat_mins_16_8x6_i8mm: NeonI8mm, Kind::Packed(6);
+    quintile_gemm_mins_32_8x2_dotprod: NeonDotprodAsm, Kind::Packed(2);
+    quintile_gemm_mins_32_8x2_i8mm: NeonI8mm, Kind::Packed(2);
+    quintile_gemm_mins_32_8x4_dotprod: NeonDotprodAsm, Kind::Packed(4);
+    quintile_gemm_mins_32_8x4_i8mm: NeonI8mm, Kind::Packed(4);
+    quintile_gemm_mins_32_8x6_dotprod: NeonDotprodAsm, Kind::Packed(6);
+    quintile_gemm_mins_32_8x6_i8mm: NeonI8mm, Kind::Packed(6);
+    quintile_gemm_scales_16_8x2_dotprod: NeonDotprodAsm, Kind::Packed(2);
+    quintile_gemm_scales_16_8x2_i8mm: NeonI8mm, Kind::Packed(2);
+    quintile_gemm_scales_16_8x4_dotprod: NeonDotprodAsm, Kind::Packed(4);
+    quintile_gemm_scales_16_8x4_i8mm: NeonI8mm, Kind::Packed(4);
+    quintile_gemm_scales_16_8x6_dotprod: NeonDotprodAsm, Kind::Packed(6);
+    quintile_gemm_scales_16_8x6_i8mm: NeonI8mm, Kind::Packed(6);
     quintile_q4_k_dot2x2_i8mm: NeonI8mm, Kind::TwoByTwo(Format::Q4K);
     quintile_q4_k_dot_dotprod: NeonDotprodAsm, Kind::Row(Format::Q4K);
     quintile_q4_k_dot_neon: NeonAsm, Kind::Row(Format::Q4K);
@@ -151,7 +193,7 @@ functions! {
 }
 
 /// The functions that the CPU can run.
-fn functions() -> impl Iterator<Item = (&'static str, Kind, usize)> {
+pub fn functions() -> impl Iterator<Item = (&'static str, Kind, usize)> {
     FUNCTIONS
         .iter()
         .filter(|(_, level, ..)| Isa::force(*level).is_ok())

@@ -8,6 +8,8 @@
 #[cfg(any(asm_x86_64, asm_aarch64))]
 mod assembly;
 mod guard;
+#[cfg(asm_aarch64)]
+mod packed;
 mod products;
 mod registers;
 mod rows;

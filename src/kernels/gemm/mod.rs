@@ -16,7 +16,8 @@
 //! 5. in the micro-kernel, four values of each row and column at a time.
 //!
 //! So it is at AVX2. AVX-512 has panels of [`ROWS`] rows, broadcasts columns from where they lie, and lays out a
-//! [`Workspace`] its own way.
+//! [`Workspace`] its own way. On aarch64 products of bytes take part of a register or two columns at a time, so that columns
+//! are packed and not broadcast.
 //! Formats with blocks of 32 have loops of their own, beside their kernels.
 
 use super::sibling::{Choice, Sibling};
@@ -30,6 +31,12 @@ pub(super) mod avx2_asm;
 pub(super) mod avx512vnni;
 #[cfg(asm_x86_64)]
 pub(super) mod avx512vnni_asm;
+#[cfg(asm_aarch64)]
+mod neon;
+#[cfg(asm_aarch64)]
+pub(super) mod neon_dotprod_asm;
+#[cfg(asm_aarch64)]
+pub(super) mod neon_i8mm;
 
 /// Rows of a micro-kernel of AVX2, the lanes of a register; the rows of a product are a multiple.
 pub const MR: usize = 8;
@@ -90,7 +97,7 @@ impl Workspace {
     pub const ZERO: Workspace = Workspace { bytes: [0; WORKSPACE] };
 
     /// The workspace as one level lays it out; what it holds does not matter.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    #[cfg_attr(not(any(target_arch = "x86_64", asm_aarch64)), allow(dead_code))]
     fn layout<T: Layout>(&mut self) -> &mut T {
         const { assert!(size_of::<T>() <= WORKSPACE && align_of::<T>() <= align_of::<Self>()) };
         // SAFETY: size and alignment are enough, and any bytes are a value of `T`.
