@@ -345,6 +345,8 @@ fn product(level: Level, format: Format) -> Product {
 #[bench::q2_k_avx2_asm(Level::Avx2Asm, Format::Q2K)]
 #[bench::q3_k_avx2_asm(Level::Avx2Asm, Format::Q3K)]
 #[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
+#[bench::q4_k_generic(Level::Generic, Format::Q4K)]
+#[bench::q5_k_generic(Level::Generic, Format::Q5K)]
 #[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
 #[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]

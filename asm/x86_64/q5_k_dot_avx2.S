@@ -9,7 +9,8 @@
 // by a nibble of them, is bit j at its place. Two operations a sub-block with vpor, where shifting and masking take three.
 //
 // Per super-block of 256: what Q4_K takes, and 8 vpshufb, 8 vpor and 3 for the nibbles. Of 68.5 vector operations on four
-// pipes (Zen): 17.1 cycles; its 25 loads take 13. Measured on Zen 5, which it is tuned on: 18.6.
+// pipes (Zen): 17.1 cycles; its 25 loads take 13. Measured on Zen 3, which the table of scales is tuned on: 22.6; on Zen 5, which the
+// rest is tuned on, with scales that are broadcast: 18.6.
 
     .p2align 5
 60: // by a nibble of fifth bits: the lowest, the second, .. as bit 4

@@ -14,9 +14,10 @@
 //!
 //! Q5_K has two ways to spread the scales (shuffles of a register; broadcasts of what was stored), and two for the
 //! fifth bits (shifts and masks; a table of 16 entries by the low and the high nibble). All are timed, free and
-//! ordered; the best free one, tables and broadcasts, in assembly too (`q5_k.S`), as the compiler keeps accumulators in
-//! memory. The variants take turns, in rounds of one batch of calls each; the smallest and the median of the rounds
-//! are printed, and the ratio of the smallest to that of the fastest free variant.
+//! ordered. In assembly (`q5_k.S`), free and ordered are the loop of our kernel, made of the same macros, and differ in what
+//! becomes of a super-block's sums alone: the ratio of these two is what the order costs. The variants take turns, in rounds of
+//! one batch of calls each; the smallest and the median of the rounds are printed, and the ratio of the smallest to that
+//! of the fastest free variant.
 //!
 //! Before that, ordered variants are shown to have the bits of the scalar definition, and free ones to agree with it to a
 //! small part of the sum of magnitudes. `cargo test --benches` ends there.

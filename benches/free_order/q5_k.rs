@@ -201,10 +201,20 @@ fn four_words([a, b, c, d]: [i32; 4]) -> __m256i {
     _mm256_setr_epi32(a, b, c, d, a, b, c, d)
 }
 
-// The red zone below the stack pointer is that of this convention, which Windows does not have: a signal handler
-// there may write into it, so the function is for other systems.
+// The product's own loop, by its files, under symbols of the bench.
 #[cfg(not(any(windows, target_vendor = "apple")))]
-core::arch::global_asm!(include_str!("q5_k.S"), options(raw));
+core::arch::global_asm!(
+    ".text",
+    ".macro OPEN_SYMBOL name\n.globl \\name\n\\name\\():\n.endm",
+    ".macro CLOSE_SYMBOL name\n.endm",
+    concat!(
+        include_str!("../../asm/x86_64/macros.S"),
+        include_str!("../../asm/x86_64/super_blocks.S"),
+        include_str!("../../asm/x86_64/q5_k_dot_avx2.S"),
+        include_str!("q5_k.S"),
+    ),
+    options(raw)
+);
 
 #[cfg(not(any(windows, target_vendor = "apple")))]
 pub mod assembly {
@@ -214,13 +224,22 @@ pub mod assembly {
 
     unsafe extern "sysv64" {
         fn free_order_q5_k_free(row: *const Block, x: *const ActBlock, blocks: usize) -> f32;
+        fn quintile_q5_k_dot_avx2(row: *const Block, x: *const ActBlock, blocks: usize) -> f32;
     }
 
     /// # Safety
     /// The CPU has AVX2, FMA and F16C.
     pub unsafe fn free(row: &[Block], x: &[ActBlock]) -> f32 {
-        assert!(!row.is_empty() && row.len() == x.len());
+        assert!(!row.is_empty() && row.len().is_multiple_of(2) && row.len() == x.len());
         // SAFETY: as many blocks can be read at both; the caller promises the features.
         unsafe { free_order_q5_k_free(row.as_ptr(), x.as_ptr(), row.len()) }
+    }
+
+    /// # Safety
+    /// The CPU has AVX2, FMA and F16C.
+    pub unsafe fn ordered(row: &[Block], x: &[ActBlock]) -> f32 {
+        assert_eq!(row.len(), x.len());
+        // SAFETY: as many blocks can be read at both; the caller promises the features.
+        unsafe { quintile_q5_k_dot_avx2(row.as_ptr(), x.as_ptr(), row.len()) }
     }
 }

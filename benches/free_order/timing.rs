@@ -100,6 +100,9 @@ pub fn q5_k(values: usize, measure: bool) {
         // SAFETY: as above.
         let run = move || unsafe { q5_k::assembly::free(black_box(row), black_box(x)) };
         variants.push(Variant::free("free, assembly", run));
+        // SAFETY: as above.
+        let run = move || unsafe { q5_k::assembly::ordered(black_box(row), black_box(x)) };
+        variants.push(Variant::ordered("ordered, assembly", run));
     }
     let want = scalar.qdot(Format::Q5K, bytes, x);
     let magnitudes: f32 = weights.iter().zip(&activations).map(|(a, b)| (a * b).abs()).sum();

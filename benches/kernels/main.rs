@@ -1,11 +1,13 @@
 //! Every kernel at every ISA level, by size: `cargo bench --bench kernels -- q5_k` filters by name.
 //!
-//! Rows of 4096 values stay in the first-level cache; 64 Ki and 640 Ki values of weights reach the second
-//! and third, 64 Mi the memory. The throughput shown is of the bytes that are read, and the cycles of the core for 32
-//! values; the CPU is named first.
+//! Rows of 4096 values stay in the first-level cache; 64 Ki and 640 Ki values reach the second and third, 64 Mi the memory: there
+//! the level that is chosen is timed alone, and operations that read weights. Where a name has no size, it is the first. The
+//! throughput shown is of the bytes that are read (of `dequantize`, written), and the cycles of the core for 32 values; the CPU is
+//! named first. What is timed is made when it is first needed, so a filter spares that too.
 
 mod clock;
 
+use std::cell::LazyCell;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Throughput, criterion_group, criterion_main};
@@ -22,6 +24,21 @@ type Criterion = criterion::Criterion<clock::Clock>;
 
 const SIZES: [(&str, usize); 4] =
     [("L1", 4 << 10), ("L2", 64 << 10), ("L3", 640 << 10), ("DRAM", 64 << 20)];
+
+/// Sizes that do not go to memory.
+const CACHES: &[(&str, usize)] = SIZES.split_at(3).0;
+/// The rows of large weights.
+const ROW: usize = 4096;
+
+/// Where a level is timed.
+fn sizes(isa: Isa) -> &'static [(&'static str, usize)] {
+    if isa == Isa::detect() { &SIZES } else { CACHES }
+}
+
+/// A name, with the size if it is not the first.
+fn at(what: &str, size: &str) -> String {
+    if size == SIZES[0].0 { what.into() } else { format!("{what}, {size}") }
+}
 
 /// So many values in so many bytes.
 fn throughput(values: usize, bytes: usize) -> Throughput {
@@ -42,99 +59,116 @@ fn weights(format: Format, values: usize) -> Vec<u8> {
 fn dot_f32(c: &mut Criterion) {
     let mut group = c.benchmark_group("dot_f32");
     for (name, n) in SIZES {
-        let (a, b) = (floats(n), floats(n));
+        let rows = LazyCell::new(|| (floats(n), floats(n)));
         group.throughput(throughput(n, 8 * n));
-        for isa in Isa::available() {
+        for isa in Isa::available().filter(|&isa| sizes(isa).contains(&(name, n))) {
             let kernels = Kernels::new(isa);
             group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
-                bench.iter(|| kernels.dot_f32(black_box(&a), black_box(&b)));
+                let (a, b) = &*rows;
+                bench.iter(|| kernels.dot_f32(black_box(a), black_box(b)));
             });
         }
     }
 }
 
-/// f16 and bf16 with f32, values in the first-level cache.
+/// f16 and bf16 with f32.
 fn dot_halves(c: &mut Criterion) {
-    const N: usize = 4096;
-    let b = floats(N);
-    let f16s: Vec<f16> = b.iter().map(|&x| f16::from_f32(x)).collect();
-    let bf16s: Vec<bf16> = b.iter().map(|&x| bf16::from_f32(x)).collect();
     let mut group = c.benchmark_group("dot_halves");
-    group.throughput(throughput(N, 6 * N));
-    for isa in Isa::available() {
-        let kernels = Kernels::new(isa);
-        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
-            bench.iter(|| kernels.dot_f16(black_box(&f16s), black_box(&b)));
-        });
-        group.bench_function(BenchmarkId::new(isa.level().name(), "bf16"), |bench| {
-            bench.iter(|| kernels.dot_bf16(black_box(&bf16s), black_box(&b)));
-        });
+    for (name, n) in SIZES {
+        let b = LazyCell::new(|| floats(n));
+        let f16s: LazyCell<Vec<f16>, _> =
+            LazyCell::new(|| floats(n).into_iter().map(f16::from_f32).collect());
+        let bf16s: LazyCell<Vec<bf16>, _> =
+            LazyCell::new(|| floats(n).into_iter().map(bf16::from_f32).collect());
+        group.throughput(throughput(n, 6 * n));
+        for isa in Isa::available().filter(|&isa| sizes(isa).contains(&(name, n))) {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), at("f16", name));
+            group.bench_function(id, |bench| {
+                let (a, b) = (&f16s[..], &b[..]);
+                bench.iter(|| kernels.dot_f16(black_box(a), black_box(b)));
+            });
+            let id = BenchmarkId::new(isa.level().name(), at("bf16", name));
+            group.bench_function(id, |bench| {
+                let (a, b) = (&bf16s[..], &b[..]);
+                bench.iter(|| kernels.dot_bf16(black_box(a), black_box(b)));
+            });
+        }
     }
 }
 
-/// Rows in the first-level cache, and their f32. The throughput is of the bytes that are written; `fill` writes
-/// as many of one value.
+/// Rows and their f32. The throughput is of the bytes that are written; `fill` writes as many of one value.
 fn dequantize(c: &mut Criterion) {
-    const N: usize = 4096;
-    let mut out = vec![0.0; N];
     let mut group = c.benchmark_group("dequantize");
-    group.throughput(throughput(N, 4 * N));
-    group.bench_function("fill", |bench| bench.iter(|| black_box(&mut out).fill(black_box(1.0))));
-    for format in Format::ALL {
-        let row = weights(format, N);
-        for isa in [Isa::SCALAR, Isa::detect()] {
-            let kernels = Kernels::new(isa);
-            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
-            group.bench_function(id, |bench| {
-                bench.iter(|| kernels.dequantize(format, black_box(&row), black_box(&mut out)));
-            });
+    for &(name, n) in CACHES {
+        let mut out = vec![0.0; n];
+        group.throughput(throughput(n, 4 * n));
+        group.bench_function(at("fill", name), |bench| {
+            bench.iter(|| black_box(&mut out).fill(black_box(1.0)));
+        });
+        for format in Format::ALL {
+            let row = LazyCell::new(|| weights(format, n));
+            for isa in [Isa::SCALAR, Isa::detect()] {
+                let kernels = Kernels::new(isa);
+                let what = at(&format.name().to_lowercase(), name);
+                group.bench_function(BenchmarkId::new(isa.level().name(), what), |bench| {
+                    let row = &row[..];
+                    bench.iter(|| kernels.dequantize(format, black_box(row), black_box(&mut out)));
+                });
+            }
         }
     }
 }
 
 fn qdot_exact(c: &mut Criterion) {
-    const N: usize = 4096;
-    let x = floats(N);
+    let x = floats(ROW);
     let mut group = c.benchmark_group("qdot_exact");
     for format in Format::ALL.into_iter().filter(|format| format.activation().is_some()) {
-        let row = weights(format, N);
-        group.throughput(throughput(N, row.len()));
-        for isa in [Isa::SCALAR, Isa::detect()] {
-            let kernels = Kernels::new(isa);
-            let id = BenchmarkId::new(isa.level().name(), format.name().to_lowercase());
-            group.bench_function(id, |bench| {
-                bench.iter(|| kernels.qdot_exact(format, black_box(&row), black_box(&x)));
-            });
+        let row_bytes = format.row_bytes(ROW).expect("whole blocks");
+        for (name, n) in SIZES {
+            let w = LazyCell::new(|| weights(format, n));
+            group.throughput(throughput(n, n / ROW * row_bytes));
+            let levels = [Isa::SCALAR, Isa::detect()];
+            for isa in levels.into_iter().filter(|&isa| sizes(isa).contains(&(name, n))) {
+                let kernels = Kernels::new(isa);
+                let what = at(&format.name().to_lowercase(), name);
+                group.bench_function(BenchmarkId::new(isa.level().name(), what), |bench| {
+                    let w = &w[..];
+                    bench.iter(|| {
+                        let rows = black_box(w).chunks_exact(row_bytes);
+                        rows.map(|row| kernels.qdot_exact(format, row, black_box(&x))).sum::<f32>()
+                    });
+                });
+            }
         }
     }
 }
 
 fn qdot(c: &mut Criterion) {
-    const ROW: usize = 4096;
     let kernels = Kernels::new(Isa::detect());
     for format in Format::ALL {
         let Some(scale) = format.activation() else { continue };
         let mut x = vec![ActBlock::ZERO; ROW / 256];
         kernels.quantize(scale, &floats(ROW), &mut x);
+        let row_bytes = format.row_bytes(ROW).expect("whole blocks");
         let mut group = c.benchmark_group(format!("qdot_{}", format.name().to_lowercase()));
-        for (name, values) in SIZES {
-            let w = weights(format, values);
-            let row_bytes = format.row_bytes(ROW).expect("whole blocks");
-            for isa in Isa::available() {
+        for (name, n) in SIZES {
+            let w = LazyCell::new(|| weights(format, n));
+            group.throughput(throughput(n, n / ROW * row_bytes));
+            for isa in Isa::available().filter(|&isa| sizes(isa).contains(&(name, n))) {
                 let kernels = Kernels::new(isa);
-                group.throughput(throughput(values, w.len()));
                 group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
+                    let w = &w[..];
                     bench.iter(|| {
-                        black_box(&w)
-                            .chunks_exact(row_bytes)
-                            .map(|row| kernels.qdot(format, row, black_box(&x)))
-                            .sum::<f32>()
+                        let rows = black_box(w).chunks_exact(row_bytes);
+                        rows.map(|row| kernels.qdot(format, row, black_box(&x))).sum::<f32>()
                     });
                 });
-                if name == "L1" {
+                if n == ROW {
                     let id = BenchmarkId::new(format!("{} x 4 columns", isa.level()), name);
                     group.bench_function(id, |bench| {
-                        bench.iter(|| kernels.qdot4(format, black_box(&w), black_box([&x; 4])));
+                        let w = &w[..];
+                        bench.iter(|| kernels.qdot4(format, black_box(w), black_box([&x; 4])));
                     });
                     let id = BenchmarkId::new(format!("{} 2 x 2", isa.level()), name);
                     group.bench_function(id, |bench| {
@@ -176,17 +210,19 @@ fn gemm(c: &mut Criterion) {
 }
 
 fn quantize(c: &mut Criterion) {
-    const N: usize = 4096;
-    let x = floats(N);
-    let mut out = vec![ActBlock::ZERO; N / 256];
     let mut group = c.benchmark_group("quantize");
-    group.throughput(throughput(N, 4 * N));
-    for isa in Isa::available() {
-        let kernels = Kernels::new(isa);
-        for (name, scale) in [("per 32", ActScale::Per32), ("per 256", ActScale::Per256)] {
-            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
-                bench.iter(|| kernels.quantize(scale, black_box(&x), black_box(&mut out)));
-            });
+    for &(name, n) in CACHES {
+        let x = floats(n);
+        let mut out = vec![ActBlock::ZERO; n / 256];
+        group.throughput(throughput(n, 4 * n));
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            for (what, scale) in [("per 32", ActScale::Per32), ("per 256", ActScale::Per256)] {
+                let id = BenchmarkId::new(isa.level().name(), at(what, name));
+                group.bench_function(id, |bench| {
+                    bench.iter(|| kernels.quantize(scale, black_box(&x), black_box(&mut out)));
+                });
+            }
         }
     }
 }
@@ -209,19 +245,22 @@ fn quantize_weights(c: &mut Criterion) {
 }
 
 fn narrow(c: &mut Criterion) {
-    const N: usize = 4096;
-    let x = floats(N);
-    let (mut halves, mut brains) = (vec![f16::ZERO; N], vec![bf16::ZERO; N]);
     let mut group = c.benchmark_group("narrow");
-    group.throughput(throughput(N, 4 * N));
-    for isa in Isa::available() {
-        let kernels = Kernels::new(isa);
-        group.bench_function(BenchmarkId::new(isa.level().name(), "f16"), |bench| {
-            bench.iter(|| kernels.narrow_f16(black_box(&x), black_box(&mut halves)));
-        });
-        group.bench_function(BenchmarkId::new(isa.level().name(), "bf16"), |bench| {
-            bench.iter(|| kernels.narrow_bf16(black_box(&x), black_box(&mut brains)));
-        });
+    for &(name, n) in CACHES {
+        let x = floats(n);
+        let (mut halves, mut brains) = (vec![f16::ZERO; n], vec![bf16::ZERO; n]);
+        group.throughput(throughput(n, 4 * n));
+        for isa in Isa::available() {
+            let kernels = Kernels::new(isa);
+            let id = BenchmarkId::new(isa.level().name(), at("f16", name));
+            group.bench_function(id, |bench| {
+                bench.iter(|| kernels.narrow_f16(black_box(&x), black_box(&mut halves)));
+            });
+            let id = BenchmarkId::new(isa.level().name(), at("bf16", name));
+            group.bench_function(id, |bench| {
+                bench.iter(|| kernels.narrow_bf16(black_box(&x), black_box(&mut brains)));
+            });
+        }
     }
 }
 
@@ -242,23 +281,25 @@ const IN_PLACE: [(&str, InPlace); 9] = [
     ("rope_halves", |k, x, y| k.rope(RopePairs::Halves, x, y.as_chunks().0)),
 ];
 
-/// 4096 values in the first-level cache. Each time they are copied first, so that they stay of ordinary size:
-/// `copy` is that alone. `scale` is a norm, with its dot.
+/// Each time the values are copied first, so that they stay of ordinary size: `copy` is that alone. `scale` is a norm,
+/// with its dot.
 fn elementwise(c: &mut Criterion) {
-    const N: usize = 4096;
-    let y = floats(N);
-    let mut x = y.clone();
     let mut group = c.benchmark_group("elementwise");
-    group.throughput(Throughput::Elements(N as u64));
-    for (name, operation) in IN_PLACE {
-        for isa in Isa::available() {
-            let kernels = Kernels::new(isa);
-            group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
-                bench.iter(|| {
-                    x.copy_from_slice(black_box(&y));
-                    operation(&kernels, black_box(&mut x), black_box(&y));
+    for &(name, n) in CACHES {
+        let y = floats(n);
+        let mut x = y.clone();
+        group.throughput(throughput(n, 8 * n));
+        for (what, operation) in IN_PLACE {
+            for isa in Isa::available() {
+                let kernels = Kernels::new(isa);
+                let id = BenchmarkId::new(isa.level().name(), at(what, name));
+                group.bench_function(id, |bench| {
+                    bench.iter(|| {
+                        x.copy_from_slice(black_box(&y));
+                        operation(&kernels, black_box(&mut x), black_box(&y));
+                    });
                 });
-            });
+            }
         }
     }
 }

@@ -165,6 +165,7 @@ impl Kernels {
             narrow_f16: sibling!(narrow::generic::narrow_f16),
             narrow_bf16: sibling!(narrow::generic::narrow_bf16),
             row_dots: qdot::generic::ROW_DOTS,
+            gemms: gemm::generic::GEMMS,
             chains: chain::generic::CHAINS,
             sgemm: sgemm::generic::SGEMM,
             scale_by: sibling!(elementwise::generic::scale_by),
@@ -197,6 +198,8 @@ impl Kernels {
             quantize_32: sibling!(quantize::neon::quantize_32),
             quantize_256: sibling!(quantize::neon::quantize_256),
             row_dots: qdot::neon::NEON,
+            // Row dots multiply bytes, those of pulp 16 bits.
+            gemms: gemm::Gemms::NONE,
             qdot_exact: sibling!(qdot_exact::neon::qdot_exact),
             sgemm_naive: sgemm::neon::NAIVE,
             sgemm_blocked: sgemm::neon::BLOCKED,

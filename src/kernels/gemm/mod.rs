@@ -15,13 +15,15 @@
 //! 4. `Panel`s of [`MR`] rows;
 //! 5. in the micro-kernel, four values of each row and column at a time.
 //!
-//! So it is at AVX2. AVX-512 has panels of [`ROWS`] rows, broadcasts columns from where they lie, and lays out a
-//! [`Workspace`] its own way. On aarch64 products of bytes take part of a register or two columns at a time, so that columns
-//! are packed and not broadcast.
+//! So it is at AVX2, and, with words of 16 bits and four columns, in the operations of pulp. AVX-512 has panels of [`ROWS`] rows,
+//! broadcasts columns from where they lie, and lays out a [`Workspace`] its own way. On aarch64 products of bytes take part of a
+//! register or two columns at a time, so that columns are packed and not broadcast.
 //! Formats with blocks of 32 have loops of their own, beside their kernels.
 
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
+
+pub(super) mod generic;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -97,7 +99,6 @@ impl Workspace {
     pub const ZERO: Workspace = Workspace { bytes: [0; WORKSPACE] };
 
     /// The workspace as one level lays it out; what it holds does not matter.
-    #[cfg_attr(not(any(target_arch = "x86_64", asm_aarch64)), allow(dead_code))]
     fn layout<T: Layout>(&mut self) -> &mut T {
         const { assert!(size_of::<T>() <= WORKSPACE && align_of::<T>() <= align_of::<Self>()) };
         // SAFETY: size and alignment are enough, and any bytes are a value of `T`.
