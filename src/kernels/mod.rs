@@ -23,6 +23,8 @@ mod arith;
 mod assembly;
 mod portable;
 mod sibling;
+#[cfg(target_arch = "x86_64")]
+mod uninterpreted;
 
 use core::fmt;
 

@@ -16,6 +16,7 @@ use super::{bsums, products, tail};
 use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
 use crate::kernels::gemv::{AHEAD, Gemv, fetch};
 use crate::kernels::sibling::{Sibling, sibling};
+use crate::kernels::uninterpreted::_mm512_permutexvar_epi16;
 use unpack::{
     q2_k, q2_k_heads, q3_k, q3_k_heads, q4_k, q4_k_heads, q5_k, q5_k_heads, q6_k, q6_k_heads, q8_k,
     q8_k_heads,
