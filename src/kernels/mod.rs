@@ -290,6 +290,7 @@ impl Kernels {
             narrow_bf16: sibling!(narrow::avx512::narrow_bf16),
             quantize_32: sibling!(quantize::avx512::quantize_32),
             quantize_256: sibling!(quantize::avx512::quantize_256),
+            sgemm: sgemm::avx512::SGEMM,
             scale_by: sibling!(elementwise::avx512::scale_by),
             silu_mul: sibling!(elementwise::avx512::silu_mul),
             gelu_mul: sibling!(elementwise::avx512::gelu_mul),
