@@ -69,13 +69,35 @@ fn detect() -> Features {
     }
 }
 
+// These keep what the CPU said.
+#[cfg(all(not(miri), target_arch = "x86_64"))]
+cpufeatures::new!(cpu_avx2, "avx", "avx2");
+#[cfg(all(not(miri), target_arch = "x86_64"))]
+cpufeatures::new!(cpu_fma, "avx", "fma");
+#[cfg(all(not(miri), target_arch = "x86_64"))]
+cpufeatures::new!(cpu_avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl");
+
+/// [`Features::avx2`], for callers that ask often.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx2() -> bool {
+    #[cfg(miri)]
+    return Features::get().avx2;
+    #[cfg(not(miri))]
+    cpu_avx2::get()
+}
+
+/// [`Features::avx512`], for callers that ask often.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512() -> bool {
+    #[cfg(miri)]
+    return Features::get().avx512;
+    #[cfg(not(miri))]
+    cpu_avx512::get()
+}
+
 #[cfg(all(not(miri), target_arch = "x86_64"))]
 fn detect() -> Features {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
-
-    cpufeatures::new!(cpu_avx2, "avx", "avx2");
-    cpufeatures::new!(cpu_fma, "avx", "fma");
-    cpufeatures::new!(cpu_avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl");
 
     let (avx2, avx512) = (cpu_avx2::get(), cpu_avx512::get());
     // SAFETY: every x86-64 CPU has CPUID with leaves 0 and 1; leaf 7 is asked for where leaf 0 says

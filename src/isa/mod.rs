@@ -10,6 +10,8 @@ use core::str::FromStr;
 mod features;
 
 pub use features::Features;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use features::{has_avx2, has_avx512};
 
 /// A set of kernels, named after the instructions they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +19,7 @@ pub use features::Features;
 pub enum Level {
     /// Plain Rust: the definition of every operation.
     Scalar,
-    /// Portable SIMD by pulp, at whatever width pulp finds.
+    /// Portable SIMD by pulp: of 512 bits where the CPU has AVX-512, of 256 where it has AVX2, of 128 on aarch64.
     Generic,
     /// x86-64 with AVX2, FMA and F16C (Haswell 2013, Zen 2017, and later).
     Avx2,

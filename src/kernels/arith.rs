@@ -21,9 +21,10 @@ pub(crate) struct Exact;
 impl Arith for Exact {
     #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
-        #[cfg(all(target_arch = "aarch64", feature = "std"))]
+        // Hardware's; or Miri's own, which it has not to interpret step by step.
+        #[cfg(all(any(target_arch = "aarch64", miri), feature = "std"))]
         return a.mul_add(b, c);
-        #[cfg(not(all(target_arch = "aarch64", feature = "std")))]
+        #[cfg(not(all(any(target_arch = "aarch64", miri), feature = "std")))]
         return libm::fmaf(a, b, c);
     }
 

@@ -23,6 +23,8 @@ mod arith;
 mod assembly;
 mod portable;
 mod sibling;
+#[cfg(target_arch = "x86_64")]
+mod uninterpreted;
 
 use core::fmt;
 
@@ -291,10 +293,13 @@ impl Kernels {
             dot_f16: sibling!(dot::avx512::dot_f16),
             dot_bf16: sibling!(dot::avx512::dot_bf16),
             chains: chain::avx512::CHAINS,
+            dequantize: sibling!(dequantize::avx512::dequantize),
             narrow_f16: sibling!(narrow::avx512::narrow_f16),
             narrow_bf16: sibling!(narrow::avx512::narrow_bf16),
             quantize_32: sibling!(quantize::avx512::quantize_32),
             quantize_256: sibling!(quantize::avx512::quantize_256),
+            qdot_exact: sibling!(qdot_exact::avx512::qdot_exact),
+            sgemm: sgemm::avx512::SGEMM,
             scale_by: sibling!(elementwise::avx512::scale_by),
             silu_mul: sibling!(elementwise::avx512::silu_mul),
             gelu_mul: sibling!(elementwise::avx512::gelu_mul),

@@ -1,11 +1,39 @@
-//! What the portable siblings share: functions whose bodies are compiled for the registers that pulp finds.
+//! What the portable siblings share: functions whose bodies are compiled for each kind of pulp's registers.
 //!
 //! Only operations of the trait [`Simd`] are used, which every machine has; of multiply-adds the fused one, so that a
-//! body has the bits of the definition. Where pulp finds no vector registers, the definition runs: pulp's scalars would
+//! body has the bits of the definition. Where there are no vector registers, the definition runs: pulp's scalars would
 //! be no faster. A closure is compiled for the CPU's features only where it is inlined, so each that computes says
 //! `inline(always)`: elsewhere each operation would be a call.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
+
+#[cfg(target_arch = "x86_64")]
+use crate::isa;
+
+/// Runs `op` with the widest registers that there are: of 512 bits where the CPU has AVX-512 F, BW, CD, DQ and VL, of 256
+/// where it has AVX2 and FMA, of 128 on aarch64.
+///
+/// Without std, pulp asks the CPU alone: whether the operating system saves the registers is asked here.
+pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+    #[cfg(target_arch = "x86_64")]
+    if isa::has_avx512()
+        && let Some(registers) = pulp::x86::V4::try_new()
+    {
+        return Simd::vectorize(registers, op);
+    }
+    dispatch_256(op)
+}
+
+/// As [`dispatch`], with registers of at most 256 bits: for what lies together in 32 bytes.
+pub fn dispatch_256<Op: WithSimd>(op: Op) -> Op::Output {
+    #[cfg(target_arch = "x86_64")]
+    return match pulp::x86::V3::try_new().filter(|_| isa::has_avx2()) {
+        Some(registers) => Simd::vectorize(registers, op),
+        None => Simd::vectorize(pulp::Scalar::new(), op),
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    pulp::Arch::new().dispatch(op)
+}
 
 /// A function that runs its body inside pulp's dispatch, `simd` being the registers of type `S` that were found, or
 /// the definition that is named behind the body.
@@ -34,7 +62,7 @@ macro_rules! portable {
                     $body
                 }
             }
-            pulp::Arch::new().dispatch(Body { $($arg,)* lifetime: core::marker::PhantomData })
+            $crate::kernels::portable::dispatch(Body { $($arg,)* lifetime: core::marker::PhantomData })
         }
     };
     (@output) => { () };
@@ -45,6 +73,7 @@ pub(super) use portable;
 /// The values of f16 bits, a whole number of registers of them as f32: exact. A NaN stays one.
 #[inline(always)]
 pub fn widen_f16<S: Simd, const N: usize>(simd: S, bits: [u16; N]) -> [f32; N] {
+    debug_assert!(N.is_multiple_of(S::F32_LANES));
     let words = bits.map(u32::from);
     let mut out = [0.0; N];
     for (value, &word) in S::as_mut_simd_f32s(&mut out).0.iter_mut().zip(S::as_simd_u32s(&words).0)

@@ -193,13 +193,14 @@ fn gemm_keeps_to_its_slices_and_registers() {
 
 #[test]
 fn sgemm_keeps_to_its_slices_and_registers() {
-    const MOST: usize = 20;
+    const MOST: usize = 34;
     let (mut a, mut b) = (Buffer::new(MOST * MOST), Buffer::new(MOST * MOST * 4));
     let (mut out, mut space) = (Buffer::new(MOST * MOST), Buffer::new(space_len(MOST, MOST, MOST)));
     for format in [Format::F32, Format::F16, Format::Bf16] {
         // Strips of each number of rows, whole panels and parts of one, and both orders of `b`.
-        let shapes = (1..=13).map(|rows| [rows, 9, 16]);
-        let shapes = shapes.chain((1..=17).map(|columns| [7, 8, columns])).chain([[13, 17, 20]]);
+        let shapes = (1..=15).map(|rows| [rows, 9, 16]);
+        let shapes = shapes.chain((1..=17).map(|columns| [7, 8, columns]));
+        let shapes = shapes.chain([[13, 17, 20], [14, 3, 32], [15, 9, 34]]);
         for [rows, depth, columns] in shapes {
             let x = values(rows * depth, 2);
             let weights = row(format, depth * columns);

@@ -140,9 +140,14 @@ fn a_product_of_matrices_equals_scalar_chains_for_any_shape_strides_formats_star
 #[test]
 fn a_product_of_more_than_a_block_in_each_direction_equals_scalar_chains() {
     let mut g = Gen::from_size_and_seed(64, 11);
-    for [rows, depth, columns] in
-        [[MC + 9, 3, 35], [7, KC + 1, 70], [14, 2 * KC + 5, 17], [8, 2, NC + 19], [67, 66, 65]]
-    {
+    for [rows, depth, columns] in [
+        [MC + 9, 3, 35],
+        [7, KC + 1, 70],
+        [14, 2 * KC + 5, 17],
+        [8, 2, NC + 19],
+        [67, 66, 65],
+        [15, 230, 64],
+    ] {
         for transposed in [false, true] {
             let a = Matrix::new(&mut g, [rows, depth], Format::F32, transposed, 1);
             let b = Matrix::new(&mut g, [depth, columns], Format::F32, transposed, 1);

@@ -15,6 +15,7 @@ use super::{HeadCache, KEY_LANES, Softmax, TILE, scalar};
 use crate::kernels::arith::Fast;
 use crate::kernels::dot::avx512::{Load, fold};
 use crate::kernels::elementwise::scalar::exp;
+use crate::kernels::uninterpreted::_mm512_max_ps;
 
 pub use queries::{attend_queries_f16, attend_queries_f32};
 

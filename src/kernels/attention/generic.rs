@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use half::f16;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::scalar::{self, Widen};
 use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
@@ -11,7 +11,7 @@ use crate::kernels::arith::Exact;
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::generic::exp;
 use crate::kernels::elementwise::scalar::maximum;
-use crate::kernels::portable::{map, map_with, portable, widen_f16};
+use crate::kernels::portable::{dispatch, map, map_with, portable, widen_f16};
 
 pub fn attend_f32(
     q: &[f32],
@@ -19,7 +19,7 @@ pub fn attend_f32(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    Arch::new().dispatch(Attend { q, cache, visible, out })
+    dispatch(Attend { q, cache, visible, out })
 }
 
 pub fn attend_f16(
@@ -28,7 +28,7 @@ pub fn attend_f16(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    Arch::new().dispatch(Attend { q, cache, visible, out })
+    dispatch(Attend { q, cache, visible, out })
 }
 
 pub fn attend_queries_f32(

@@ -9,6 +9,7 @@ use core::arch::x86_64::*;
 
 use super::Chains;
 use crate::kernels::sibling::sibling;
+use crate::kernels::uninterpreted::_mm512_cvtph_ps;
 
 pub const CHAINS: Chains =
     Chains { f32: sibling!(chain_f32), f16: sibling!(chain_f16), bf16: sibling!(chain_bf16) };

@@ -17,6 +17,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::LANES;
+use crate::kernels::uninterpreted::{_mm512_cvtph_ps, _mm512_permutex2var_ps};
 
 const WIDTH: usize = 16;
 const N: usize = LANES / WIDTH;

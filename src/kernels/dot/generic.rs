@@ -1,24 +1,24 @@
-//! Portable SIMD: whatever width pulp finds, in as many registers as make 64 lanes.
+//! Portable SIMD: registers of any width, as many as make 64 lanes.
 //!
 //! pulp has no widening: 64 values of f16 or bf16 at a time are turned into f32, in memory.
 
 use half::{bf16, f16};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::LANES;
 use super::scalar::{Widen, fold};
-use crate::kernels::portable::widen_f16;
+use crate::kernels::portable::{dispatch, widen_f16};
 
 pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Dot { a, b })
+    dispatch(Dot { a, b })
 }
 
 pub fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Dot { a, b })
+    dispatch(Dot { a, b })
 }
 
 pub fn dot_bf16(a: &[bf16], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Dot { a, b })
+    dispatch(Dot { a, b })
 }
 
 /// A number of which 64 are widened at once.
@@ -74,22 +74,22 @@ impl<A: Load> Dot<'_, A> {
                 acc[j] = simd.mul_add_f32s(a[j], b[j], acc[j]);
             }
         }
-        let mut a = [0.0; LANES];
-        for (wide, a) in a.iter_mut().zip(a_tail) {
+        // Whole registers throughout: pulp's loads and stores of a part are assembly where it has masks.
+        let [mut a, mut b] = [[0.0; LANES]; 2];
+        let n = a_tail.len().min(b_tail.len());
+        for (wide, a) in a.iter_mut().zip(&a_tail[..n]) {
             *wide = a.widen();
         }
-        let a_tail = &a[..a_tail.len()];
-        for (j, (a, b)) in a_tail.chunks(width).zip(b_tail.chunks(width)).enumerate() {
-            let sum =
-                simd.mul_add_f32s(simd.partial_load_f32s(a), simd.partial_load_f32s(b), acc[j]);
-            let present = simd.mask_between_m32s(0, a.len() as u32).mask();
+        b[..n].copy_from_slice(&b_tail[..n]);
+        let (a, b) = (S::as_simd_f32s(&a).0, S::as_simd_f32s(&b).0);
+        for j in 0..n.div_ceil(width) {
+            let sum = simd.mul_add_f32s(a[j], b[j], acc[j]);
+            let present = simd.mask_between_m32s(0, width.min(n - j * width) as u32).mask();
             acc[j] = simd.select_f32s(present, sum, acc[j]);
         }
 
         let mut lanes = [0.0; LANES];
-        for (lanes, acc) in lanes.chunks_mut(width).zip(acc) {
-            simd.partial_store_f32s(lanes, acc);
-        }
+        S::as_mut_simd_f32s(&mut lanes).0.copy_from_slice(&acc);
         fold(&mut lanes)
     }
 }

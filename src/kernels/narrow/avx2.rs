@@ -6,6 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::{Bytes, scalar};
+use crate::kernels::uninterpreted::_mm256_cvtps_ph;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn narrow_f16(x: &[f32], out: &mut [Bytes]) {

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::Bytes;
+use crate::kernels::uninterpreted::{_mm512_cmp_ps_mask, _mm512_cvtps_ph};
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn narrow_f16(x: &[f32], out: &mut [Bytes]) {

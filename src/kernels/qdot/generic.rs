@@ -14,20 +14,23 @@
 //! The 2¹⁵ of every word come off at the end: `isum = Σ lanes of acc - 2¹⁵ · Σ scale of each word`, modulo 2³², and the true
 //! sum fits 32 bits.
 //!
+//! Registers are of eight words at most: 32 quants that lie together belong to one sub-block, and the 32 behind them to the next
+//! but one in some formats, whose activations lie elsewhere.
+//!
 //! A register of 32 quants of Q5_K takes 21.5 operations: 4.5 unpack, 3 split the quants, 6 the activations, 8 multiply and add.
 
 use core::array::from_fn;
 use core::marker::PhantomData;
 
 use pulp::bytemuck::cast;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::{RowDot, RowDots, scalar};
 use crate::formats::{
     ActBlock, BlockQ4K, BlockQ5K, BlockQ6K, Integers256, f16_value, scale_min_words,
 };
 use crate::kernels::arith::Exact;
-use crate::kernels::portable::{shift_right, word};
+use crate::kernels::portable::{dispatch_256, shift_right, word};
 use crate::kernels::sibling::sibling;
 
 pub const ROW_DOTS: RowDots = RowDots {
@@ -40,10 +43,10 @@ pub const ROW_DOTS: RowDots = RowDots {
 const fn row_dot<B: Quants>() -> RowDot {
     RowDot {
         x1: sibling!(|row, x| {
-            let [dot] = Arch::new().dispatch(Dots::<B, 1> { row, x: [x], format: PhantomData });
+            let [dot] = dispatch_256(Dots::<B, 1> { row, x: [x], format: PhantomData });
             dot
         }),
-        x4: sibling!(|row, x| Arch::new().dispatch(Dots::<B, 4> { row, x, format: PhantomData })),
+        x4: sibling!(|row, x| dispatch_256(Dots::<B, 4> { row, x, format: PhantomData })),
     }
 }
 

@@ -34,6 +34,8 @@ pub fn qdot_exact(format: Format, row: &[u8], x: &[f32]) -> f32 {
     }
 }
 
+/// Not inlined: by its name, `scripts/mca_x86_64.py` finds the loop of each format.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_32<B: Values32>(row: &[u8], x: &[f32]) -> f32 {
     let mut acc = [_mm256_setzero_ps(); 8];
@@ -54,6 +56,8 @@ fn row_32<B: Values32>(row: &[u8], x: &[f32]) -> f32 {
     fold(acc)
 }
 
+/// Not inlined: by its name, `scripts/mca_x86_64.py` finds the loop of each format.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_256<B: Values256>(row: &[u8], x: &[f32]) -> f32 {
     let order = halves_order();

@@ -1,33 +1,34 @@
-//! Portable SIMD: six rows of sixteen columns, whatever the registers: two of eight lanes, four of four.
+//! Portable SIMD: six rows of two registers, or of four that have four lanes.
 //!
 //! Of four lanes, 24 sums and four registers of `b` fill the 32 registers of Advanced SIMD.
 
 use core::slice::from_raw_parts;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::pack::{self, Source};
 use super::{Line, Product, Sgemm, Strip, Tile, loops};
 use crate::kernels::arith::Exact;
+use crate::kernels::portable::dispatch;
 use crate::kernels::sibling::{Sibling, sibling};
 
 pub const SGEMM: Sibling<Sgemm> = sibling!(multiply as Sgemm);
 
 const MR: usize = 6;
-const NR: usize = 16;
 
-struct Generic;
+/// `NR` columns.
+struct Generic<const NR: usize>;
 
-impl Tile for Generic {
+impl<const NR: usize> Tile for Generic<NR> {
     const MR: usize = MR;
     const NR: usize = NR;
 
     unsafe fn micro(rows: usize, strip: &Strip) {
-        Arch::new().dispatch(Micro { rows, strip, packing: false });
+        dispatch(Micro::<NR> { rows, strip, packing: false });
     }
 
     unsafe fn micro_packing(strip: &Strip) {
-        Arch::new().dispatch(Micro { rows: MR, strip, packing: true });
+        dispatch(Micro::<NR> { rows: MR, strip, packing: true });
     }
 
     /// pulp has none.
@@ -42,47 +43,46 @@ impl Tile for Generic {
 /// # Safety
 /// As for [`Sgemm`].
 unsafe fn multiply(product: &Product<'_>, space: &mut [Line]) {
-    struct HasRegisters;
-    impl WithSimd for HasRegisters {
-        type Output = bool;
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> bool {
-            matches!(S::F32_LANES, 4 | 8 | 16)
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
         }
     }
     // SAFETY: the caller's promises.
     unsafe {
-        if Arch::new().dispatch(HasRegisters) {
-            loops::multiply::<Generic>(product, space);
-        } else {
-            super::scalar::multiply(product, space);
+        match dispatch(Lanes) {
+            16 => loops::multiply::<Generic<32>>(product, space),
+            4 | 8 => loops::multiply::<Generic<16>>(product, space),
+            _ => super::scalar::multiply(product, space),
         }
     }
 }
 
 /// A strip; made by [`Tile::micro`] alone, whose caller promises that its pointers reach what it says.
-struct Micro<'a> {
+struct Micro<'a, const NR: usize> {
     rows: usize,
     strip: &'a Strip,
     packing: bool,
 }
 
-impl WithSimd for Micro<'_> {
+impl<const NR: usize> WithSimd for Micro<'_, NR> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.with_registers::<S, 1>(simd),
-            8 => self.with_registers::<S, 2>(simd),
-            4 => self.with_registers::<S, 4>(simd),
+        match (S::F32_LANES, NR) {
+            (16, 32) | (8, 16) => self.with_registers::<S, 2>(simd),
+            (4, 16) => self.with_registers::<S, 4>(simd),
             _ => unreachable!("`multiply` looks for registers"),
         }
     }
 }
 
-impl Micro<'_> {
-    /// `N` registers are sixteen columns.
+impl<const NR: usize> Micro<'_, NR> {
+    /// `N` registers are the columns.
     #[inline(always)]
     fn with_registers<S: Simd, const N: usize>(self, simd: S) {
         match self.rows {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::pack::Source;
 use super::{Line, MOST_COLUMNS, MOST_ROWS, Product, Start, Strip, Tile};
 
-/// Depth of a block. A panel of `b`, of 16 columns, stays in the first-level cache while strips of `a` pass, in as many
+/// Depth of a block, where a micro-kernel does not say less. A panel of `b`, of 16 columns, stays in the first-level cache while strips of `a` pass, in as many
 /// of `ways` as leave one for `c` and the rest to `a` by the sides of the micro-kernel: `(ways - 1) / (1 + 6/16)` (Low et
 /// al., "Analytical modeling is enough for high-performance BLIS", 2016), of twelve eight, 32 KiB (Zen 5, Intel since
 /// 2019). Of eight (Zen 2 to 4), five, a depth of 320; there a panel comes from the second-level cache in part, at 11
@@ -32,13 +32,14 @@ const FAR: usize = 512 << 10;
 /// # Safety
 /// As for [`Sgemm`](super::Sgemm), with the features of the tile.
 pub unsafe fn multiply<T: Tile>(product: &Product<'_>, space: &mut [Line]) {
-    const { assert!(T::MR <= MOST_ROWS && T::NR <= MOST_COLUMNS && NC.is_multiple_of(T::NR)) };
+    const { assert!(T::MR <= MOST_ROWS && T::NR <= MOST_COLUMNS) };
+    const { assert!(T::KC <= KC && NC.is_multiple_of(T::NR)) };
     let &Product { rows, depth, columns, .. } = product;
     if depth == 0 {
         // SAFETY: the caller's promise.
         return unsafe { product.finish(0..rows, 0..columns) };
     }
-    let (mc, kc, nc) = (even(rows, MC, T::MR), even(depth, KC, 1), even(columns, NC, T::NR));
+    let (mc, kc, nc) = (even(rows, MC, T::MR), even(depth, T::KC, 1), even(columns, NC, T::NR));
     let (a_space, b_space) = space.split_at_mut((mc.min(rows) * kc).div_ceil(16));
     for j in steps(columns, nc) {
         for p in steps(depth, kc) {

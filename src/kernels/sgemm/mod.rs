@@ -19,6 +19,8 @@ pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 
@@ -86,6 +88,8 @@ trait Tile {
     const MR: usize;
     /// Columns, the lanes of some registers.
     const NR: usize;
+    /// The depth of a block, [`KC`] at most.
+    const KC: usize = KC;
 
     /// Multiplies a strip of `rows` rows, of 1 to [`MR`](Self::MR), and [`NR`](Self::NR) columns.
     ///

@@ -8,6 +8,7 @@ use half::f16;
 use super::super::blocked::{self, Lanes};
 use super::super::{HeadCache, Queries, Softmax};
 use crate::kernels::arith::Fast;
+use crate::kernels::uninterpreted::_mm512_cvtph_ps;
 
 /// Sixteen elements. To be used inside functions that enable AVX-512 only.
 #[derive(Clone, Copy)]

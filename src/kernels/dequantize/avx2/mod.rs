@@ -37,6 +37,8 @@ pub fn dequantize(format: Format, row: &[u8], out: &mut [f32]) {
     }
 }
 
+/// Not inlined: by its name, `scripts/mca_x86_64.py` finds the loop of each format.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_32<B: Values32>(row: &[u8], out: &mut [f32]) {
     for (block, out) in B::slice(row).iter().zip(out.as_chunks_mut::<BLOCK_32>().0) {
@@ -45,6 +47,8 @@ fn row_32<B: Values32>(row: &[u8], out: &mut [f32]) {
     }
 }
 
+/// Not inlined: by its name, `scripts/mca_x86_64.py` finds the loop of each format.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn row_256<B: Values256>(row: &[u8], out: &mut [f32]) {
     let order = halves_order();

@@ -31,11 +31,11 @@ pub trait Values256: Block {
 /// A super-block of `N` sub-blocks, with minimums or without.
 pub struct Bytes<const N: usize, const MINS: bool> {
     /// 32 quants each, in the order of `halves_order`.
-    quants: [__m256i; 8],
+    pub quants: [__m256i; 8],
     /// `d · scale · 2⁻²⁴` of the sub-blocks.
-    d: [f32; N],
+    pub d: [f32; N],
     /// `dmin · min` of the sub-blocks.
-    m: [f32; N],
+    pub m: [f32; N],
 }
 
 impl<const N: usize, const MINS: bool> Bytes<N, MINS> {

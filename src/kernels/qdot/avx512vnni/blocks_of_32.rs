@@ -14,6 +14,7 @@ use super::super::RowDot;
 use super::{halves, products};
 use crate::formats::{ActBlock, Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 use crate::kernels::sibling::sibling;
+use crate::kernels::uninterpreted::{_mm512_permutex2var_epi16, _mm512_permutexvar_epi16};
 
 /// Blocks of a group.
 const GROUP: usize = 8;

@@ -16,6 +16,7 @@ use super::{bsums, products, tail};
 use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
 use crate::kernels::gemv::{AHEAD, Gemv, fetch};
 use crate::kernels::sibling::{Sibling, sibling};
+use crate::kernels::uninterpreted::_mm512_permutexvar_epi16;
 use unpack::{
     q2_k, q2_k_heads, q3_k, q3_k_heads, q4_k, q4_k_heads, q5_k, q5_k_heads, q6_k, q6_k_heads, q8_k,
     q8_k_heads,
@@ -48,15 +49,16 @@ pub struct Rows {
 /// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
 macro_rules! rows {
     ($block:ty, $heads:ident, $weights:ident, $scaled:ident, $place:expr, $beside:expr) => {{
-        /// The first `N` super-blocks of a group, behind which others may stand in for absent ones.
+        /// The first `N` super-blocks of a group, behind which others may stand in for absent ones. Each of these functions has
+        /// one caller, so that it is inlined: when `x1` and `gemv` shared one, it was a call for each group.
         #[inline]
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn group<const N: usize>(w: [&$block; GROUP], x: [&ActBlock; GROUP]) -> Sums {
+        fn group<const N: usize, const GEMV: bool>(w: [&$block; GROUP], x: [&ActBlock; GROUP]) -> Sums {
             let heads = $heads(w);
             let [a, b, c, d] = x.map(|x| tail(x));
             let (first, last) = (
-                pair::<N, 0>([w[0], w[1]], [x[0], x[1]], heads.scales[0]),
-                pair::<N, 2>([w[2], w[3]], [x[2], x[3]], heads.scales[1]),
+                pair::<N, 0, GEMV>([w[0], w[1]], [x[0], x[1]], heads.scales[0]),
+                pair::<N, 2, GEMV>([w[2], w[3]], [x[2], x[3]], heads.scales[1]),
             );
             let beside = [
                 _mm512_madd_epi16(heads.beside[0], bsums(a, b)),
@@ -68,7 +70,7 @@ macro_rules! rows {
         /// Those of super-blocks `FIRST` and `FIRST + 1` that are among the first `N`.
         #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-        fn pair<const N: usize, const FIRST: usize>(w: [&$block; 2], x: [&ActBlock; 2], scales: __m512i) -> __m512i {
+        fn pair<const N: usize, const FIRST: usize, const GEMV: bool>(w: [&$block; 2], x: [&ActBlock; 2], scales: __m512i) -> __m512i {
             let none = [_mm512_setzero_si512(); 4];
             let a = if FIRST < N { fours($weights(w[0]), x[0]) } else { none };
             let b = if FIRST + 1 < N { fours($weights(w[1]), x[1]) } else { none };
@@ -83,18 +85,18 @@ macro_rules! rows {
             // it adds zeros to +0.
             let mut before = Sums { sums: _mm256_setzero_ps(), d: _mm256_setzero_ps() };
             for (w, x) in groups.iter().zip(x_groups) {
-                let sums = group::<GROUP>(w.each_ref(), x.each_ref());
+                let sums = group::<GROUP, false>(w.each_ref(), x.each_ref());
                 acc = chain::<GROUP>(before, $beside, acc);
                 before = sums;
             }
             acc = chain::<GROUP>(before, $beside, acc);
             match (tail, x_tail) {
-                ([a], [x]) => chain::<1>(group::<1>([a; 4], [x; 4]), $beside, acc),
+                ([a], [x]) => chain::<1>(group::<1, false>([a; 4], [x; 4]), $beside, acc),
                 ([a, b], [x, y]) => {
-                    chain::<2>(group::<2>([a, b, a, b], [x, y, x, y]), $beside, acc)
+                    chain::<2>(group::<2, false>([a, b, a, b], [x, y, x, y]), $beside, acc)
                 }
                 ([a, b, c], [x, y, z]) => {
-                    chain::<3>(group::<3>([a, b, c, c], [x, y, z, z]), $beside, acc)
+                    chain::<3>(group::<3, false>([a, b, c, c], [x, y, z, z]), $beside, acc)
                 }
                 _ => acc,
             }
@@ -156,7 +158,7 @@ macro_rules! rows {
                 for ((((a, b), c), d), x) in a.iter().zip(b).zip(c).zip(d).zip(x) {
                     fetch(ahead, GROUP * size_of::<$block>());
                     ahead = ahead.wrapping_add(GROUP * size_of::<$block>());
-                    let Sums { sums, d } = group::<GROUP>([a, b, c, d], [x; GROUP]);
+                    let Sums { sums, d } = group::<GROUP, true>([a, b, c, d], [x; GROUP]);
                     let ((isum, msum), (d, dmin)) = (split(sums), split(d));
                     acc = _mm_fmadd_ps(d, isum, acc);
                     if matches!($beside, Minimums) {

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use super::super::{by_half, select, twice};
 use super::{GROUP, high, low, words};
 use crate::formats::{Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
+use crate::kernels::uninterpreted::_mm512_permutexvar_epi16;
 
 /// What a group's super-blocks hold beside their quants.
 pub struct Heads {
