@@ -73,6 +73,9 @@ fn table(chosen: Isa, threads: usize) -> Result<(), Failure> {
     }
     for (choice, formats) in grouped(Kernels::new(chosen).choices()) {
         let (level, note) = match choice.level {
+            None if choice.operation == "gemm_packed" => {
+                ("-", "(none: rows are multiplied as they are)".to_owned())
+            }
             None => ("-", "(none: row dots do it)".to_owned()),
             Some(level) if level == chosen.level() => (level.name(), String::new()),
             Some(level) => (level.name(), format!("({} has none)", chosen.level())),

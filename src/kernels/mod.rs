@@ -60,6 +60,7 @@ pub struct Kernels {
     row_pairs: qdot::RowPairs,
     qdot_exact: Sibling<qdot_exact::QdotExact>,
     gemms: gemm::Gemms,
+    gemm_packings: gemm::packed::Packings,
     gemvs: gemv::Gemvs,
     sgemm: Sibling<sgemm::Sgemm>,
     sgemm_naive: Sibling<sgemm::Plain>,
@@ -98,6 +99,7 @@ impl Kernels {
             row_pairs: qdot::RowPairs::NONE,
             qdot_exact: sibling!(qdot_exact::scalar::qdot_exact),
             gemms: gemm::Gemms::NONE,
+            gemm_packings: gemm::packed::Packings::NONE,
             gemvs: gemv::Gemvs::NONE,
             sgemm: sgemm::scalar::SGEMM,
             sgemm_naive: sgemm::scalar::NAIVE,
@@ -151,6 +153,7 @@ impl Kernels {
             #[cfg(asm_x86_64)]
             Level::Avx512VnniAsm => Kernels {
                 gemms: gemm::avx512vnni_asm::GEMMS,
+                gemm_packings: gemm::avx512vnni_asm::PACKINGS,
                 ..scalar.with_avx2().with_avx2_asm().with_avx512().with_avx512_vnni()
             },
             // An `Isa` of another architecture's level cannot be made.
@@ -245,6 +248,7 @@ impl Kernels {
             row_pairs: self.row_pairs,
             qdot_exact: sibling!(qdot_exact::avx2::qdot_exact),
             gemms: gemm::avx2::GEMMS,
+            gemm_packings: gemm::avx2::PACKINGS,
             gemvs: self.gemvs,
             sgemm: sgemm::avx2::SGEMM,
             sgemm_naive: sgemm::avx2::NAIVE,
@@ -273,6 +277,7 @@ impl Kernels {
             dot_f32: sibling!(dot::avx2_asm::dot_f32),
             row_dots: qdot::avx2_asm::ROW_DOTS,
             gemms: gemm::avx2_asm::GEMMS,
+            gemm_packings: gemm::avx2_asm::PACKINGS,
             gemvs: gemv::avx2_asm::GEMVS,
             ..self
         };
@@ -322,6 +327,7 @@ impl Kernels {
         Kernels {
             row_dots: qdot::avx512vnni::ROW_DOTS,
             gemms: gemm::avx512vnni::GEMMS,
+            gemm_packings: gemm::avx512vnni::PACKINGS,
             gemvs: gemv::avx512vnni::GEMVS,
             ..self
         }

@@ -123,6 +123,7 @@ impl Kernels {
             row_pairs,
             qdot_exact,
             gemms,
+            gemm_packings,
             gemvs,
             sgemm,
             sgemm_naive,
@@ -174,7 +175,7 @@ impl Kernels {
         let plain = |(operation, level)| Choice::new(operation, None, level);
         let products = chains.choices().chain(row_dots.choices());
         let products = products.chain(row_pairs.choices()).chain(gemvs.choices());
-        let products = products.chain(gemms.choices());
+        let products = products.chain(gemms.choices()).chain(gemm_packings.choices());
         first.into_iter().map(plain).chain(products).chain(last.into_iter().map(plain))
     }
 }

@@ -25,6 +25,7 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
         ("qdot4", &["Q8_0", "Q6_K"]),
         ("qdot_exact", &[""]),
         ("gemm", &["Q4_0", "Q5_K"]),
+        ("gemm_packed", &["Q4_0", "Q5_K"]),
         ("sgemm", &[""]),
         ("qdot2x2", &["Q4_0", "Q5_K"]),
         ("exp", &[""]),
@@ -41,7 +42,7 @@ fn every_operation_and_format_has_a_kernel_whatever_the_level() {
     }
     assert!(scalar.iter().all(|(o, _, level)| match level.as_deref() {
         Some(level) => level == "scalar",
-        None => ["gemm", "gemv", "qdot2x2"].contains(&o.as_str()),
+        None => ["gemm", "gemm_packed", "gemv", "qdot2x2"].contains(&o.as_str()),
     }));
     for (level, _) in levels().into_iter().filter(|&(_, supported)| supported) {
         let of_level = kernels(&["--isa", &level]);

@@ -1,7 +1,10 @@
 //! Products of several rows and several columns.
 
 use quickcheck::{Arbitrary, Gen};
+use quintile::formats::{ActBlock, Format};
+use quintile::kernels::Kernels;
 use quintile::kernels::gemm::{MC, MR, NR, ROWS, Workspace};
+use quintile::kernels::sgemm::Line;
 
 use crate::draw::*;
 
@@ -78,12 +81,40 @@ fn assert_product(g: &mut Gen, rows: usize, blocks: usize, absent: usize, column
             let mut out = vec![9.0; rows * columns];
             let (w, x) = (row.concat(), column.concat());
             kernels.gemm(format, &w, &x, blocks, &mut space, &mut out);
+            let packed = packed(&kernels, format, &w, &x, per_row, out.len(), &mut space);
             for (c, x) in column.iter().enumerate().take(columns) {
                 for (r, w) in row.iter().enumerate() {
                     let (got, want) = (out[c * rows + r], SCALAR.qdot(format, w, x));
                     assert!(same(got, want), "{kernels:?} {format} {r} {c}: {got:e}, not {want:e}");
+                    let got = packed.as_ref().map_or(want, |out| out[c * rows + r]);
+                    assert!(
+                        same(got, want),
+                        "{kernels:?} packed {format} {r} {c}: {got:e}, not {want:e}"
+                    );
                 }
             }
         }
     }
+}
+
+/// The product of the same rows, packed, where the level packs them.
+fn packed(
+    kernels: &Kernels,
+    format: Format,
+    w: &[u8],
+    x: &[ActBlock],
+    per_row: usize,
+    elements: usize,
+    space: &mut Workspace,
+) -> Option<Vec<f32>> {
+    let values = per_row * format.block_len();
+    let run = kernels.packed_lines(format, values)?;
+    let rows = w.len().checked_div(format.row_bytes(values).expect("whole blocks")).unwrap_or(0);
+    // No bits of before count, of the lines, the workspace or the output.
+    let mut lines = vec![Line::ZERO; rows.div_ceil(ROWS) * run];
+    Line::bytes_mut(&mut lines).fill(0xff);
+    kernels.pack(format, w, values, &mut lines);
+    let mut out = vec![f32::NAN; elements];
+    kernels.gemm_packed(format, &lines, values, x, space, &mut out);
+    Some(out)
 }

@@ -3,7 +3,8 @@
 
 use super::avx512vnni::blocks_of_32::{self, Blocks, Interleave32, Lanes, Sides};
 use super::avx512vnni::unpack::Interleave;
-use super::avx512vnni::{Micro, Micros, Panel, Sums, gemm};
+use super::avx512vnni::{Micro, Micros, Panel, Sums, gemm, packing};
+use super::packed::Packings;
 use super::{Gemm, Gemms, NR};
 use crate::formats::{
     ActBlock, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K,
@@ -89,4 +90,17 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Assembled> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Assembled> as Gemm)),
+};
+
+pub const PACKINGS: Packings = Packings {
+    q4_0: Some(sibling!(blocks_of_32::packing::<BlockQ4_0, Assembled>())),
+    q4_1: Some(sibling!(blocks_of_32::packing::<BlockQ4_1, Assembled>())),
+    q5_0: Some(sibling!(blocks_of_32::packing::<BlockQ5_0, Assembled>())),
+    q5_1: Some(sibling!(blocks_of_32::packing::<BlockQ5_1, Assembled>())),
+    q8_0: Some(sibling!(blocks_of_32::packing::<BlockQ8_0, Assembled>())),
+    q2_k: Some(sibling!(packing::<BlockQ2K, Assembled>())),
+    q3_k: Some(sibling!(packing::<BlockQ3K, Assembled>())),
+    q4_k: Some(sibling!(packing::<BlockQ4K, Assembled>())),
+    q5_k: Some(sibling!(packing::<BlockQ5K, Assembled>())),
+    q6_k: Some(sibling!(packing::<BlockQ6K, Assembled>())),
 };

@@ -19,11 +19,15 @@
 //! broadcasts columns from where they lie, and lays out a [`Workspace`] its own way. On aarch64 products of bytes take part of a
 //! register or two columns at a time, so that columns are packed and not broadcast.
 //! Formats with blocks of 32 have loops of their own, beside their kernels.
+//!
+//! The second step can be taken once for many products: [`packed`].
 
+use super::sgemm::Line;
 use super::sibling::{Choice, Sibling};
 use crate::formats::{ActBlock, Format};
 
 pub(super) mod generic;
+pub mod packed;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -97,6 +101,21 @@ impl core::fmt::Debug for Workspace {
 impl Workspace {
     /// Of 384 KiB: for the heap, one for each thread.
     pub const ZERO: Workspace = Workspace { bytes: [0; WORKSPACE] };
+
+    /// Lines that hold one.
+    pub const LINES: usize = WORKSPACE / size_of::<Line>();
+
+    /// The first [`LINES`](Self::LINES) lines, and those behind them.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn split_from(lines: &mut [Line]) -> (&mut Workspace, &mut [Line]) {
+        const { assert!(size_of::<Workspace>() == Self::LINES * size_of::<Line>()) };
+        const { assert!(align_of::<Workspace>() <= align_of::<Line>()) };
+        let (space, rest) = lines.split_at_mut(Self::LINES);
+        // SAFETY: size and alignment are those of a workspace; any bytes are one, and any numbers are lines.
+        (unsafe { &mut *space.as_mut_ptr().cast() }, rest)
+    }
 
     /// The workspace as one level lays it out; what it holds does not matter.
     fn layout<T: Layout>(&mut self) -> &mut T {

@@ -38,6 +38,24 @@ pub struct Line([f32; 16]);
 impl Line {
     /// What a workspace is made of; what it holds does not matter.
     pub const ZERO: Line = Line([0.0; 16]);
+
+    /// Lines as their numbers.
+    pub fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+        // SAFETY: a line is its numbers.
+        unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }
+    }
+
+    /// Lines as bytes.
+    pub fn bytes(lines: &[Line]) -> &[u8] {
+        // SAFETY: a line is 64 bytes of numbers.
+        unsafe { core::slice::from_raw_parts(lines.as_ptr().cast(), size_of_val(lines)) }
+    }
+
+    /// Lines as bytes to be written.
+    pub fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
+        // SAFETY: as above; any bytes are numbers.
+        unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
+    }
 }
 
 /// What a chain begins with.

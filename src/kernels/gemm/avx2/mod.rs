@@ -17,8 +17,11 @@ pub(super) mod unpack;
 
 use core::arch::x86_64::*;
 
-use super::{Columns, Gemm, Gemms, Layout, MC, MR, NR, Panel, Workspace};
+use super::packed::{Packing, Packings, Rows, elements, elements_mut};
+use super::{Columns, Gemm, Gemms, Layout, MC, MR, NR, Panel, ROWS, Workspace};
 use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::kernels::gemv::fetch;
+use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
 
@@ -31,6 +34,18 @@ pub const GEMMS: Gemms = blocks_of_32::gemms(Gemms {
     ..Gemms::NONE
 });
 
+pub const PACKINGS: Packings = blocks_of_32::packings(Packings {
+    q2_k: Some(sibling!(packing::<BlockQ2K, Intrinsics>())),
+    q3_k: Some(sibling!(packing::<BlockQ3K, Intrinsics>())),
+    q4_k: Some(sibling!(packing::<BlockQ4K, Intrinsics>())),
+    q5_k: Some(sibling!(packing::<BlockQ5K, Intrinsics>())),
+    q6_k: Some(sibling!(packing::<BlockQ6K, Intrinsics>())),
+    ..Packings::NONE
+});
+
+/// Panels of [`ROWS`] rows, which lie together, packed: of each super-block of theirs, one behind the other.
+const GROUP: usize = ROWS / MR;
+
 /// How a [`Workspace`] is laid out.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -41,6 +56,8 @@ struct Space {
 
 // SAFETY: numbers all through.
 unsafe impl Layout for Space {}
+// SAFETY: numbers all through.
+unsafe impl Layout for Panel {}
 
 /// Adds a super-block of a panel and some columns to their elements of `out`, a column `stride` elements behind the one before.
 ///
@@ -76,23 +93,75 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
     space: &mut Workspace,
     out: &mut [f32],
 ) {
+    product::<B, M>(Rows::Blocks(B::slice(w)), x, blocks, space, out);
+}
+
+pub(super) const fn packing<B: Interleave, M: Micros<B>>() -> Packing {
+    Packing {
+        lines: |blocks| GROUP * blocks * (size_of::<Panel>() / size_of::<Line>()),
+        pack: pack::<B>,
+        gemm: gemm_packed::<B, M>,
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack<B: Interleave>(w: &[u8], blocks: usize, out: &mut [Line]) {
     let w = B::slice(w);
-    let rows = w.len().checked_div(blocks).unwrap_or(0);
-    let space: &mut Space = space.layout();
+    let last = w.len() / blocks - 1;
+    for (i, panel) in elements_mut::<Panel>(out).iter_mut().enumerate() {
+        let (group, k, p) = (i / GROUP / blocks, i / GROUP % blocks, i % GROUP);
+        let row = |r: usize| (ROWS * group + MR * p + r).min(last);
+        interleave(core::array::from_fn(|r| &w[row(r) * blocks + k]), panel);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gemm_packed<B: Interleave, M: Micros<B>>(
+    w: &[Line],
+    _: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    product::<B, M>(Rows::Panels(elements(w)), x, blocks, space, out);
+}
+
+/// The loops. Rows that are packed are one block: their number is the caller's choice.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product<B: Interleave, M: Micros<B>>(
+    w: Rows<'_, B, Panel>,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    let rows = out.len() / (x.len() / blocks);
+    let Space { panels: unpacked, columns } = space.layout();
     out.fill(0.0);
-    for (i, w) in w.chunks(MC * blocks).enumerate() {
+    let is_packed = matches!(w, Rows::Panels(_));
+    let block = if is_packed { rows } else { MC };
+    for first in (0..rows).step_by(block) {
+        let count = block.min(rows - first) / MR;
         for k in 0..blocks {
-            let panels = &mut space.panels[..w.len() / (MR * blocks)];
-            for (p, panel) in panels.iter_mut().enumerate() {
-                let (rows, next) = w[p * MR * blocks..].split_at(MR * blocks);
-                for row in next.chunks_exact(blocks).take(MR) {
-                    prefetch::<_MM_HINT_T0, _>(&row[k]);
+            // Panels lie in groups, each `step` panels behind the one before.
+            let (panels, step) = match w {
+                Rows::Blocks(w) => {
+                    let w = &w[first * blocks..][..count * MR * blocks];
+                    for (p, panel) in unpacked[..count].iter_mut().enumerate() {
+                        let (rows, next) = w[p * MR * blocks..].split_at(MR * blocks);
+                        for row in next.chunks_exact(blocks).take(MR) {
+                            prefetch::<_MM_HINT_T0, _>(&row[k]);
+                        }
+                        interleave(core::array::from_fn(|r| &rows[r * blocks + k]), panel);
+                        for row in rows.chunks_exact(blocks) {
+                            row.get(k + 1).inspect(|next| prefetch::<_MM_HINT_T1, _>(next));
+                        }
+                    }
+                    (&unpacked[..], GROUP)
                 }
-                interleave(core::array::from_fn(|r| &rows[r * blocks + k]), panel);
-                for row in rows.chunks_exact(blocks) {
-                    row.get(k + 1).inspect(|next| prefetch::<_MM_HINT_T1, _>(next));
-                }
-            }
+                Rows::Panels(w) => (&w[first / MR * blocks + GROUP * k..], GROUP * blocks),
+            };
             for (j, all) in (0..x.len()).step_by(NR * blocks).map(|start| &x[start..]).enumerate() {
                 let x = &all[..all.len().min(NR * blocks)];
                 let n = x.len() / blocks;
@@ -104,20 +173,37 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                     5 => broadcast::<B, 5>,
                     _ => broadcast::<B, 6>,
                 };
-                broadcast(x, blocks, k, &mut space.columns);
+                broadcast(x, blocks, k, columns);
                 for column in all[x.len()..].chunks_exact(blocks).take(NR) {
                     prefetch::<_MM_HINT_T0, _>(&column[k]);
                 }
                 let micro = M::MICROS[n - 1];
-                for (p, panel) in panels.iter().enumerate() {
-                    let out = &mut out[NR * j * rows + MC * i + MR * p..];
+                for p in 0..count {
+                    if j == 0 && is_packed {
+                        fetch_ahead(panels, p, count, step);
+                    }
+                    let panel = &panels[p / GROUP * step + p % GROUP];
+                    let out = &mut out[NR * j * rows + first + MR * p..];
                     debug_assert!(out.len() >= (n - 1) * rows + MR);
                     // SAFETY: eight rows of `n` columns lie in `out`, as their numbers say; the features are enabled.
-                    unsafe { micro(panel, &space.columns, out.as_mut_ptr(), rows) };
+                    unsafe { micro(panel, columns, out.as_mut_ptr(), rows) };
                 }
             }
         }
     }
+}
+
+/// Asks for a panel of packed rows that is read soon: the third from `p` on of `count`, or one of those of the next super-block, `GROUP`
+/// panels behind. They may come from memory, in runs that are too short for the prefetchers of today.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fetch_ahead(panels: &[Panel], p: usize, count: usize, step: usize) {
+    /// Panels of 2.8 KiB, about [`gemv::AHEAD`](crate::kernels::gemv::AHEAD) in all.
+    const AHEAD: usize = 2;
+    let p = p + AHEAD;
+    let (p, behind) = if p < count { (p, 0) } else { (p - count, GROUP) };
+    let panel = panels.as_ptr().wrapping_add(behind + p / GROUP * step + p % GROUP);
+    fetch(panel.cast(), size_of::<Panel>());
 }
 
 /// Lays out super-block `k` of `N` columns for the micro-kernel of as many.

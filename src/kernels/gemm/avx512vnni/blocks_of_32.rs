@@ -11,11 +11,13 @@
 
 use core::arch::x86_64::*;
 
+use super::super::packed::{Packing, Rows, elements, elements_mut};
 use super::super::{Layout, NR, ROWS, Workspace};
 use super::micro::{floats, load};
 use super::unpack::{and, low_4, store_halves, store_quants, words};
 use super::{Intrinsics, LANES};
 use crate::formats::{ActBlock, Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::kernels::sgemm::Line;
 
 /// Super-blocks whose rows are unpacked together: 120 KiB, beside the lanes.
 const CHUNK: usize = 12;
@@ -52,6 +54,8 @@ struct Space {
 
 // SAFETY: numbers all through.
 unsafe impl Layout for Space {}
+// SAFETY: numbers all through.
+unsafe impl Layout for Blocks {}
 
 /// Adds `count / 2` super-blocks of a panel and some columns, `step` bytes from each to the next, to the eight lanes of their
 /// elements; these begin at 0 where `count` is odd.
@@ -99,21 +103,69 @@ pub fn gemm<B: Interleave32, M: Micros<B>>(
     space: &mut Workspace,
     out: &mut [f32],
 ) {
-    let rows = out.len() / (x.len() / blocks);
     let w = B::slice(w);
-    let per_row = w.len() / rows;
+    let per_row = w.len() / (out.len() / (x.len() / blocks));
+    product::<B, M>(Rows::Blocks(w), per_row, x, blocks, space, out);
+}
+
+pub const fn packing<B: Interleave32, M: Micros<B>>() -> Packing {
+    Packing {
+        lines: |per_row| 8 * per_row.div_ceil(8) * (size_of::<Blocks>() / size_of::<Line>()),
+        pack: pack::<B>,
+        gemm: gemm_packed::<B, M>,
+    }
+}
+
+/// Of 32 rows, the super-blocks that are multiplied together, one such [`CHUNK`] behind the other.
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn pack<B: Interleave32>(w: &[u8], per_row: usize, out: &mut [Line]) {
+    let runs = elements_mut::<Blocks>(out).chunks_exact_mut(per_row.next_multiple_of(8));
+    for (w, run) in B::slice(w).chunks(ROWS * per_row).zip(runs) {
+        for (i, panel) in run.chunks_mut(8 * CHUNK).enumerate() {
+            interleave(w, per_row, CHUNK * i, panel);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn gemm_packed<B: Interleave32, M: Micros<B>>(
+    w: &[Line],
+    per_row: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    product::<B, M>(Rows::Panels(elements(w)), per_row, x, blocks, space, out);
+}
+
+/// The loops.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn product<B: Interleave32, M: Micros<B>>(
+    w: Rows<'_, B, Blocks>,
+    per_row: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    let rows = out.len() / (x.len() / blocks);
     let space: &mut Space = space.layout();
     // Of short rows, several panels share what is made of the columns.
     let whole = blocks <= CHUNK;
     let (panels, columns) =
         if whole { (CHUNK / blocks, x.len() / blocks) } else { (1, GROUPS * NR) };
-    for (i, w) in w.chunks(panels * ROWS * per_row).enumerate() {
+    for top in (0..rows).step_by(panels * ROWS) {
+        let bottom = rows.min(top + panels * ROWS);
         for (h, x) in x.chunks(columns * blocks).enumerate() {
             for first in (0..blocks).step_by(CHUNK) {
                 let count = CHUNK.min(blocks - first);
-                for (p, w) in w.chunks(ROWS * per_row).enumerate() {
-                    let panel = &mut space.blocks[8 * count * p..][..8 * count];
-                    interleave(w, per_row, first, panel);
+                if let Rows::Blocks(w) = w {
+                    let w = &w[top * per_row..bottom * per_row];
+                    for (p, w) in w.chunks(ROWS * per_row).enumerate() {
+                        let panel = &mut space.blocks[8 * count * p..][..8 * count];
+                        interleave(w, per_row, first, panel);
+                    }
                 }
                 for (j, x) in x.chunks(NR * blocks).enumerate() {
                     let n = x.len() / blocks;
@@ -123,8 +175,12 @@ pub fn gemm<B: Interleave32, M: Micros<B>>(
                         }
                     }
                     let lanes = &mut space.lanes[if whole { 0 } else { j }];
-                    for (p, w) in w.chunks(ROWS * per_row).enumerate() {
-                        let panel = &space.blocks[8 * count * p..][..8 * count];
+                    for (p, row) in (top..bottom).step_by(ROWS).enumerate() {
+                        let panel = match w {
+                            Rows::Blocks(_) => &space.blocks[8 * count * p..],
+                            Rows::Panels(w) => &w[8 * (row / ROWS * blocks + first)..],
+                        };
+                        let panel = &panel[..8 * count];
                         // SAFETY: panel, columns and sides have `count` super-blocks; the features are enabled.
                         unsafe {
                             M::MICROS[n - 1](
@@ -137,8 +193,8 @@ pub fn gemm<B: Interleave32, M: Micros<B>>(
                             );
                         }
                         if first + count == blocks {
-                            let part = w.len() / per_row;
-                            let at = (columns * h + NR * j) * rows + (panels * i + p) * ROWS;
+                            let part = ROWS.min(bottom - row);
+                            let at = (columns * h + NR * j) * rows + row;
                             for (c, out) in out[at..].chunks_mut(rows).take(n).enumerate() {
                                 fold(lanes, c, &mut out[..part]);
                             }

@@ -25,11 +25,13 @@ pub(super) mod unpack;
 
 use core::arch::x86_64::*;
 
+use super::packed::{Packing, Packings, Rows, elements, elements_mut};
 use super::{Gemm, Gemms, Layout, MC, NR, ROWS, Workspace};
 use crate::formats::{
     ActBlock, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K,
     BlockQ6K, BlockQ8_0,
 };
+use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
 use unpack::Interleave;
 
@@ -44,6 +46,19 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
+};
+
+pub const PACKINGS: Packings = Packings {
+    q4_0: Some(sibling!(blocks_of_32::packing::<BlockQ4_0, Intrinsics>())),
+    q4_1: Some(sibling!(blocks_of_32::packing::<BlockQ4_1, Intrinsics>())),
+    q5_0: Some(sibling!(blocks_of_32::packing::<BlockQ5_0, Intrinsics>())),
+    q5_1: Some(sibling!(blocks_of_32::packing::<BlockQ5_1, Intrinsics>())),
+    q8_0: Some(sibling!(blocks_of_32::packing::<BlockQ8_0, Intrinsics>())),
+    q2_k: Some(sibling!(packing::<BlockQ2K, Intrinsics>())),
+    q3_k: Some(sibling!(packing::<BlockQ3K, Intrinsics>())),
+    q4_k: Some(sibling!(packing::<BlockQ4K, Intrinsics>())),
+    q5_k: Some(sibling!(packing::<BlockQ5K, Intrinsics>())),
+    q6_k: Some(sibling!(packing::<BlockQ6K, Intrinsics>())),
 };
 
 /// Rows of a register.
@@ -79,6 +94,8 @@ struct Space {
 
 // SAFETY: numbers all through.
 unsafe impl Layout for Space {}
+// SAFETY: numbers all through.
+unsafe impl Layout for Panel {}
 
 /// Adds a super-block of a panel and some columns, `step` bytes from each to the next, to their elements of `out`, a column
 /// `stride` elements behind the one before.
@@ -121,14 +138,65 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
     space: &mut Workspace,
     out: &mut [f32],
 ) {
-    let w = B::slice(w);
-    let rows = w.len().checked_div(blocks).unwrap_or(0);
-    let groups = (x.len() / blocks).div_ceil(NR);
+    product::<B, M>(Rows::Blocks(B::slice(w)), x, blocks, space, out);
+}
+
+pub(super) const fn packing<B: Interleave, M: Micros<B>>() -> Packing {
+    Packing {
+        lines: |blocks| blocks * (size_of::<Panel>() / size_of::<Line>()),
+        pack: pack::<B>,
+        gemm: gemm_packed::<B, M>,
+    }
+}
+
+/// The super-blocks of 32 rows one behind the other.
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn pack<B: Interleave>(w: &[u8], blocks: usize, out: &mut [Line]) {
+    let runs = elements_mut::<Panel>(out).chunks_exact_mut(blocks);
+    for (w, run) in B::slice(w).chunks(ROWS * blocks).zip(runs) {
+        for (k, panel) in run.iter_mut().enumerate() {
+            interleave(w, blocks, k, panel);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn gemm_packed<B: Interleave, M: Micros<B>>(
+    w: &[Line],
+    _: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    product::<B, M>(Rows::Panels(elements(w)), x, blocks, space, out);
+}
+
+/// The loops. Rows that are packed are one block: their number is the caller's choice.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn product<B: Interleave, M: Micros<B>>(
+    w: Rows<'_, B, Panel>,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    let columns = x.len() / blocks;
+    let (rows, groups) = (out.len() / columns, columns.div_ceil(NR));
     let space: &mut Space = space.layout();
-    for (i, w) in w.chunks(MC * blocks).enumerate() {
-        let panel_of = |p: usize| &w[(ROWS * blocks * p).min(w.len())..];
-        let panels = w.len().div_ceil(ROWS * blocks);
-        prefetch(panel_of(0), blocks, 0);
+    let block = match w {
+        Rows::Blocks(_) => MC,
+        Rows::Panels(_) => rows,
+    };
+    for first in (0..rows).step_by(block) {
+        let end = rows.min(first + block);
+        let panels = (end - first).div_ceil(ROWS);
+        // The blocks of a panel and those behind it, where it has yet to be made.
+        let blocks_of = |p: usize| match w {
+            Rows::Blocks(w) => &w[(first + ROWS * p).min(end) * blocks..end * blocks],
+            Rows::Panels(_) => &[],
+        };
+        prefetch(blocks_of(0), blocks, 0);
         for k in 0..blocks {
             for (j, x) in x.chunks(NR * blocks).enumerate() {
                 let n = x.len() / blocks;
@@ -140,19 +208,26 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
                 if k + 1 < blocks {
                     // Late, so that they are not gone before they are read.
                     for p in (groups - 1 - j..panels).step_by(groups) {
-                        prefetch(panel_of(p), blocks, k + 1);
+                        prefetch(blocks_of(p), blocks, k + 1);
                     }
                 }
                 for p in 0..panels {
-                    if j == 0 {
-                        if k == 0 {
-                            prefetch(panel_of(p + 1), blocks, 0);
+                    let panel = match w {
+                        Rows::Panels(w) => &w[(first / ROWS + p) * blocks + k],
+                        Rows::Blocks(_) => {
+                            if j == 0 {
+                                if k == 0 {
+                                    prefetch(blocks_of(p + 1), blocks, 0);
+                                }
+                                interleave(blocks_of(p), blocks, k, &mut space.panels[p]);
+                            }
+                            &space.panels[p]
                         }
-                        interleave(panel_of(p), blocks, k, &mut space.panels[p]);
-                    }
-                    let out = &mut out[NR * j * rows + MC * i + ROWS * p..];
-                    let part = ROWS.min(panel_of(p).len() / blocks);
-                    let (panel, sums) = (&space.panels[p], space.sums.as_ptr());
+                    };
+                    let row = first + ROWS * p;
+                    let out = &mut out[NR * j * rows + row..];
+                    let part = ROWS.min(end - row);
+                    let sums = space.sums.as_ptr();
                     let micro = |out, stride| {
                         let step = blocks * size_of::<ActBlock>();
                         // SAFETY: both calls below give 32 elements of `n` columns at `out`; the features are enabled.

@@ -23,16 +23,19 @@
 //! With two registers of rows for each broadcast, 48 loads serve 64 multiplications, so that activations are read as they are:
 //! nothing is laid out for [`NR`](super::super::NR) columns, and rows need not be many to share it. So panels hold few rows and all of
 //! k, and the loops are: rows, whose panels fit [`PANELS`]; columns, four at a time; tiles of sixteen rows; blocks. Where
-//! k is too long for that, some columns at a time go through it in parts, and their tiles wait in memory.
+//! k is too long for that, some columns at a time go through it in parts, and their tiles wait in memory. Packed, a panel has
+//! all of k, and no part is too long.
 
 mod micro;
 mod unpack;
 
 use core::arch::x86_64::*;
 
+use super::super::packed::{Packing, Packings, Rows, elements, elements_mut};
 use super::super::{Gemm, Gemms, Layout, MR, Workspace};
-use super::{Intrinsics, transposed};
+use super::{GROUP, Intrinsics, transposed};
 use crate::formats::{ActBlock, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
 pub use unpack::Interleave;
 
@@ -70,6 +73,8 @@ struct Space {
 
 // SAFETY: numbers all through.
 unsafe impl Layout for Space {}
+// SAFETY: numbers.
+unsafe impl Layout for [u8; 32] {}
 
 /// The siblings of these formats.
 pub const fn gemms(of_super_blocks: Gemms) -> Gemms {
@@ -79,6 +84,18 @@ pub const fn gemms(of_super_blocks: Gemms) -> Gemms {
         q5_0: Some(sibling!(gemm::<BlockQ5_0, Intrinsics> as Gemm)),
         q5_1: Some(sibling!(gemm::<BlockQ5_1, Intrinsics> as Gemm)),
         q8_0: Some(sibling!(gemm::<BlockQ8_0, Intrinsics> as Gemm)),
+        ..of_super_blocks
+    }
+}
+
+/// The packings of these formats.
+pub const fn packings(of_super_blocks: Packings) -> Packings {
+    Packings {
+        q4_0: Some(sibling!(packing::<BlockQ4_0, Intrinsics>())),
+        q4_1: Some(sibling!(packing::<BlockQ4_1, Intrinsics>())),
+        q5_0: Some(sibling!(packing::<BlockQ5_0, Intrinsics>())),
+        q5_1: Some(sibling!(packing::<BlockQ5_1, Intrinsics>())),
+        q8_0: Some(sibling!(packing::<BlockQ8_0, Intrinsics>())),
         ..of_super_blocks
     }
 }
@@ -116,41 +133,100 @@ pub fn gemm<B: Interleave, M: Micros<B>>(
     space: &mut Workspace,
     out: &mut [f32],
 ) {
-    let Space { panels, tiles } = space.layout();
     let w = B::slice(w);
+    let per_row = w.len() / (out.len() / (x.len() / blocks));
+    product::<B, M>(Rows::Blocks(w), per_row, x, blocks, space, out);
+}
+
+pub const fn packing<B: Interleave, M: Micros<B>>() -> Packing {
+    const { assert!(size_of::<[[u8; 32]; GROUP]>().is_multiple_of(size_of::<Line>())) };
+    Packing {
+        lines: |per_row| {
+            per_row * B::REGISTERS * (size_of::<[[u8; 32]; GROUP]>() / size_of::<Line>())
+        },
+        pack: pack::<B>,
+        gemm: gemm_packed::<B, M>,
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack<B: Interleave>(w: &[u8], per_row: usize, out: &mut [Line]) {
+    let w = B::slice(w);
+    let last = w.len() / per_row - 1;
+    let panels = elements_mut::<[u8; 32]>(out).chunks_exact_mut(per_row * B::REGISTERS);
+    for (p, panel) in panels.enumerate() {
+        let row = |r: usize| (MR * p + r).min(last);
+        interleave(core::array::from_fn(|r| &w[row(r) * per_row..][..per_row]), panel);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gemm_packed<B: Interleave, M: Micros<B>>(
+    w: &[Line],
+    per_row: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    product::<B, M>(Rows::Panels(elements(w)), per_row, x, blocks, space, out);
+}
+
+/// The loops, for rows of `k` blocks.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product<B: Interleave, M: Micros<B>>(
+    w: Rows<'_, B, [u8; 32]>,
+    k: usize,
+    x: &[ActBlock],
+    blocks: usize,
+    space: &mut Workspace,
+    out: &mut [f32],
+) {
+    let Space { panels: unpacked, tiles } = space.layout();
     let columns = x.len() / blocks;
     let rows = out.len() / columns;
-    let k = w.len() / rows;
     // Blocks of a tile that fit, in whole turns of the lanes.
-    let part = PANELS / (2 * B::REGISTERS) / 8 * 8;
+    let part = match w {
+        Rows::Blocks(_) => PANELS / (2 * B::REGISTERS) / 8 * 8,
+        Rows::Panels(_) => k.next_multiple_of(8),
+    };
     let (shared, waiting) =
         if k <= part { ((SHARED / (2 * B::REGISTERS * k)).max(1), 1) } else { (1, WAITING) };
     // The last four columns may be among those before: they become what they are.
     let (micro, n) = if columns < COLUMNS { (M::ONE, 1) } else { (M::FOUR, COLUMNS) };
     let groups = columns.div_ceil(n);
-    for (i, w) in w.chunks(shared * ROWS * k).enumerate() {
+    for top in (0..rows).step_by(shared * ROWS) {
+        let bottom = rows.min(top + shared * ROWS);
         for first in (0..groups).step_by(waiting) {
             for start in (0..k).step_by(part) {
                 let count = part.min(k - start);
-                let panel = count * B::REGISTERS;
-                if first == 0 || k > part {
-                    for (w, panel) in w.chunks_exact(MR * k).zip(panels.chunks_exact_mut(panel)) {
-                        let rows = core::array::from_fn(|r| &w[r * k + start..][..count]);
-                        interleave(rows, panel);
+                // From panel to panel.
+                let (panels, panel) = match w {
+                    Rows::Blocks(w) => {
+                        let panel = count * B::REGISTERS;
+                        if first == 0 || k > part {
+                            let rows = w[top * k..bottom * k].chunks_exact(MR * k);
+                            for (w, panel) in rows.zip(unpacked.chunks_exact_mut(panel)) {
+                                let row = |r: usize| &w[r * k + start..][..count];
+                                interleave(core::array::from_fn(row), panel);
+                            }
+                        }
+                        (&unpacked[..], panel)
                     }
-                }
+                    Rows::Panels(w) => (&w[top / MR * k * B::REGISTERS..], k * B::REGISTERS),
+                };
                 for (group, tile) in (first..groups).zip(&mut tiles[..waiting]) {
                     let column = (n * group).min(columns - n);
-                    for (r, w) in w.chunks(ROWS * k).enumerate() {
+                    for (r, row) in (top..bottom).step_by(ROWS).enumerate() {
                         if start == 0 {
                             tile.clear();
                         }
                         let panels = &panels[2 * r * panel..];
                         // Of the last eight rows, the tile has both.
-                        let both = w.len() == ROWS * k;
+                        let both = row + ROWS <= bottom;
                         let second = if both { 32 * panel } else { 0 };
                         let x = &x[column * blocks + start / 8..(column + n) * blocks];
-                        debug_assert!(panels.len() >= panel + second / 32);
+                        debug_assert!(panels.len() >= count * B::REGISTERS + second / 32);
                         debug_assert!(x.len() >= (n - 1) * blocks + count.div_ceil(8));
                         // SAFETY: the panels hold `count` blocks of each row, the columns, `blocks` apart, as many; the
                         // features are enabled.
@@ -159,7 +235,6 @@ pub fn gemm<B: Interleave, M: Micros<B>>(
                             micro(panels.as_ptr(), second, x.as_ptr(), stride, tile, count);
                         }
                         if start + count == k {
-                            let row = ROWS * (shared * i + r);
                             let out = &mut out[column * rows + row..];
                             fold(tile, n, 1 + usize::from(both), rows, out);
                         }
