@@ -4,7 +4,8 @@
     scripts/mutate_kernels.py --list             every mutant, by number
     scripts/mutate_kernels.py --sample 50        fifty of them, always the same
     scripts/mutate_kernels.py --only q5_k        those whose file or line has that in it
-    scripts/mutate_kernels.py                    all: about half an hour
+    scripts/mutate_kernels.py                    all: hours
+    scripts/mutate_kernels.py --patch            those of x86-64's assembly files, without building: some seconds each
     scripts/mutate_kernels.py --target aarch64-unknown-linux-gnu
                                                  those of aarch64, under qemu: see scripts/aarch64.sh for what that needs
 
@@ -14,11 +15,16 @@ neighbouring element of a table, in one place of a generic.rs, avx2 or neon file
 built in a copy of the tree and runs tests/siblings, then, if nobody has noticed, tests/abi. A mutant is caught
 where a test fails, crashes or runs out of time; one that does not compile is none.
 
-Prints a table in Markdown. Exit code 1 if a mutant survived that EQUIVALENT does not explain.
+With --patch, the tests are built once, and llvm-mc assembles the files as the crate does: the bytes of a mutant take the place
+of the unchanged ones in a copy of the test's program. A mutant that moves a function is judged only without --patch. Files for
+AVX-512 are left out where the CPU lacks it.
+
+Prints a table in Markdown, then mutants by file. Exit code 1 if a mutant survived that EQUIVALENT does not explain.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -27,12 +33,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
+
+from mca_aarch64 import tool
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = {
-    "x86_64": ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "src/kernels/portable.rs", "asm/x86_64/*.S"),
+    "x86_64": ("src/kernels/*/avx2.rs", "src/kernels/*/avx2/*.rs", "src/kernels/*/generic.rs", "src/kernels/portable.rs",
+               "src/kernels/attention/blocked.rs", "src/kernels/sgemm/loops.rs", "src/kernels/sgemm/pack.rs", "asm/x86_64/*.S"),
     "aarch64": ("src/kernels/*/neon.rs", "src/kernels/*/neon/*.rs", "asm/aarch64/*.S"),
 }
 STAGES = (
@@ -321,6 +330,119 @@ class Tests:
         return "SURVIVED"
 
 
+# Tests of tests/siblings that call what a file of assembly defines: a part of its name, and parts of theirs.
+SIBLINGS = (
+    ("gemm_", ["gemm::a_product_equals", "gemm::a_product_at_any_edge"]),
+    ("gemv", ["gemm::rows_times"]),
+    ("dot_f32", ["dot::dot_f32"]),
+    ("super_blocks", ["qdot::", "gemm::rows_times"]),
+    ("_dot_", ["qdot::", "gemm::rows_times"]),
+    ("blocks_of_32", ["qdot::"]),
+    ("", ["dot", "gemm::"]),
+)
+
+
+class Patched:
+    """Tests whose assembled functions are replaced in their programs."""
+
+    # What src/kernels/assembly.rs puts before the files, for ELF.
+    OPENING = """.intel_syntax noprefix
+.text
+.macro OPEN_SYMBOL name
+.globl \\name
+\\name\\():
+.endm
+.macro CLOSE_SYMBOL name
+.endm
+"""
+
+    def __init__(self, work, cases):
+        self.work = work
+        work.mkdir(parents=True, exist_ok=True)
+        self.tools = {name: tool(name)[1] for name in ("llvm-mc", "llvm-objcopy", "llvm-nm")}
+        if None in self.tools.values():
+            sys.exit("NOT RUN: no llvm-mc, llvm-objcopy and llvm-nm here (Debian: llvm-19)")
+        listed = (ROOT / "src/kernels/assembly.rs").read_text()
+        names = re.findall(r'include_str!\("../../(asm/x86_64/\w+\.S)"\)', listed)
+        self.files = {name: (ROOT / name).read_text() for name in names}
+        self.bytes, self.symbols = self.assemble(self.files)
+        self.environment = os.environ | {"QUINTILE_CASES": str(cases)}
+        self.programs = []
+        for name in ("siblings", "abi"):
+            program = self.build(name)
+            data = program.read_bytes()
+            at = data.find(self.bytes[:64])
+            # Alignment is filled with other instructions that do nothing.
+            same = sum(a == b for a, b in zip(self.bytes, data[at:]))
+            if at < 0 or same < 0.95 * len(self.bytes):
+                sys.exit(f"{program} does not hold what llvm-mc makes of the files")
+            copy = work / name
+            copy.write_bytes(data)
+            copy.chmod(0o755)
+            start = time.monotonic()
+            result = self.run_with(self.bytes, (name, copy, at, 600.0), "")
+            if result != "passes":
+                sys.exit(f"{name} does not pass unchanged: {result}")
+            self.programs.append((name, copy, at, 20 + 10 * (time.monotonic() - start)))
+
+    def build(self, name):
+        """The program of a test."""
+        command = ["cargo", "test", "--release", "--locked", "--test", name, "--no-run", "--message-format=json"]
+        lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout.splitlines()
+        messages = (json.loads(line) for line in lines)
+        return next(Path(m["executable"]) for m in messages if m.get("executable") and m["target"]["name"] == name)
+
+    def assemble(self, files):
+        """The bytes, and where each function is in them; None where it is no assembly."""
+        source, unit, flat = (self.work / f"mutant.{suffix}" for suffix in ("S", "o", "bin"))
+        source.write_text(self.OPENING + "".join(files.values()))
+        command = [self.tools["llvm-mc"], "-triple=x86_64-linux-gnu", "-filetype=obj", source, "-o", unit]
+        if subprocess.run(command, capture_output=True).returncode:
+            return None
+        subprocess.run([self.tools["llvm-objcopy"], "-O", "binary", "--only-section=.text", unit, flat], check=True)
+        names = subprocess.run([self.tools["llvm-nm"], "--extern-only", unit], capture_output=True, check=True).stdout
+        return flat.read_bytes(), names
+
+    def run_with(self, code, test, path):
+        """`passes`, or how what `code` does was noticed."""
+        name, program, at, limit = test
+        filters = next(tests for part, tests in SIBLINGS if part in path) if name == "siblings" else []
+        with program.open("r+b") as file:
+            file.seek(at)
+            file.write(code)
+        command = [program, "--test-threads=2", *filters, "--skip", "sgemm"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        try:
+            output, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return f"caught: {name} hangs"
+        if process.returncode == 0:
+            return "passes"
+        if process.returncode < 0:
+            return f"caught: {name} {signal.Signals(-process.returncode).name}"
+        return f"caught: {name} {len(set(re.findall(r'^    ([^ ]+)$', output, re.M)))} failed"
+
+    def judge(self, path, lines):
+        assembled = self.assemble(self.files | {path: lines})
+        if assembled is None:
+            return "no mutant"
+        code, symbols = assembled
+        if len(code) != len(self.bytes) or symbols != self.symbols:
+            return "moves a function"
+        if code == self.bytes:
+            return "no mutant: the same bytes"
+        for test in self.programs:
+            result = self.run_with(code, test, path)
+            if result != "passes":
+                return result
+        return "SURVIVED"
+
+
 def explain(path, after):
     return next((why for file, part, why in EQUIVALENT if file in path and part in after), None)
 
@@ -331,6 +453,7 @@ def main():
     parser.add_argument("--only", metavar="TEXT", help="only mutants with this in the file's name or the line")
     parser.add_argument("--list", action="store_true", help="print the mutants and do nothing")
     parser.add_argument("--cases", type=int, default=5, metavar="PERCENT", help="QUINTILE_CASES (default 5)")
+    parser.add_argument("--patch", action="store_true", help="only assembly of x86-64, put into the built tests")
     parser.add_argument("--target", metavar="TRIPLE", help="mutants of another architecture's files, run for it")
     parser.add_argument("--work", type=Path, default=ROOT / "target/mutants", metavar="FOLDER",
                         help="where the copy and what is built of it go")
@@ -342,6 +465,9 @@ def main():
     mutants = list(all_mutants(arch))
     if options.only:
         mutants = [m for m in mutants if options.only in m[0] or options.only in m[3]]
+    if options.patch:
+        wide = "avx512" in Path("/proc/cpuinfo").read_text()
+        mutants = [m for m in mutants if m[0].endswith(".S") and (wide or "avx512" not in m[0])]
     if options.sample is not None:
         mutants = sample(mutants, options.sample)
     if options.list:
@@ -352,26 +478,37 @@ def main():
     if not mutants:
         sys.exit("no mutant has that")
 
-    tree = options.work / "tree"
-    copy_tree(tree)
-    tests = Tests(tree, options.work / "target", options.cases, options.target)
-    tests.baseline()
+    if options.patch:
+        judge = Patched(options.work / "patched", options.cases).judge
+    else:
+        tree = options.work / "tree"
+        copy_tree(tree)
+        tests = Tests(tree, options.work / "target", options.cases, options.target)
+        tests.baseline()
+
+        def judge(path, text):
+            (tree / path).write_text(text)
+            result = tests.judge()
+            (tree / path).write_text((ROOT / path).read_text())
+            return result
+
     print("| place | change | mutant | result |\n|---|---|---|---|", flush=True)
-    results = Counter()
+    results, files = Counter(), defaultdict(Counter)
     for path, number, kind, _, after in mutants:
-        file = tree / path
-        original = file.read_text()
-        lines = original.splitlines()
+        lines = (ROOT / path).read_text().splitlines()
         lines[number] = after
-        file.write_text("\n".join(lines) + "\n")
-        result = tests.judge()
-        file.write_text(original)
+        result = judge(path, "\n".join(lines) + "\n")
         if result == "SURVIVED" and (why := explain(path, after)):
             result = f"equivalent: {why}"
         results[result.split(":")[0]] += 1
+        files[path][result.split(":")[0]] += 1
         shown = after.strip().replace("|", "\\|")
         print(f"| {path}:{number + 1} | {kind} | `{shown}` | {result} |", flush=True)
-    print("\n" + ", ".join(f"{count} {name}" for name, count in sorted(results.items())))
+    names = sorted(results)
+    print(f"\n| file | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")
+    for path, counts in files.items():
+        print(f"| `{path}` | {' | '.join(str(counts[name]) for name in names)} |")
+    print("\n" + ", ".join(f"{results[name]} {name}" for name in names))
     sys.exit(1 if results["SURVIVED"] else 0)
 
 
