@@ -7,8 +7,10 @@
 use core::fmt;
 use core::str::FromStr;
 
+mod caches;
 mod features;
 
+pub use caches::Caches;
 pub use features::Features;
 
 /// A set of kernels, named after the instructions they need.
