@@ -363,6 +363,40 @@ fn gemm((kernels, format, w, x, mut space, mut out): Product) -> Vec<f32> {
     out
 }
 
+/// As [`Product`], the rows packed.
+type PackedProduct = (Kernels, Format, Vec<Line>, Vec<ActBlock>, Box<Workspace>, Vec<f32>);
+
+fn packed_product(level: Level, format: Format) -> PackedProduct {
+    let (kernels, format, w, x, space, out) = product(level, format);
+    let run = kernels.packed_lines(format, 256).expect("the level packs rows");
+    let mut packed = vec![Line::ZERO; run];
+    kernels.pack(format, &w, 256, &mut packed);
+    (kernels, format, packed, x, space, out)
+}
+
+#[library_benchmark(setup = packed_product)]
+#[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
+#[bench::q4_0_avx2_asm(Level::Avx2Asm, Format::Q4_0)]
+fn gemm_packed((kernels, format, w, x, mut space, mut out): PackedProduct) -> Vec<f32> {
+    kernels.gemm_packed(format, black_box(&w), 256, black_box(&x), &mut space, &mut out);
+    out
+}
+
+/// Sixteen rows of a super-block, and the lines of 32.
+fn rows_to_pack(level: Level, format: Format) -> (Kernels, Format, Vec<u8>, Vec<Line>) {
+    let (kernels, format, w, ..) = product(level, format);
+    let run = kernels.packed_lines(format, 256).expect("the level packs rows");
+    (kernels, format, w, vec![Line::ZERO; run])
+}
+
+#[library_benchmark(setup = rows_to_pack)]
+#[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q4_0_avx2(Level::Avx2, Format::Q4_0)]
+fn pack((kernels, format, w, mut packed): (Kernels, Format, Vec<u8>, Vec<Line>)) -> Vec<Line> {
+    kernels.pack(format, black_box(&w), 256, &mut packed);
+    packed
+}
+
 /// Rows, depth and columns of products of matrices.
 const MATRICES: [usize; 3] = [64, 64, 64];
 
@@ -393,7 +427,7 @@ fn sgemm((kernels, format, w, x, mut space, mut out): Matrices) -> Vec<f32> {
 
 library_benchmark_group!(
     name = kernels_group;
-    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, sgemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
+    benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, gemm_packed, pack, sgemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
         elementwise, chain, attend, attend_queries
 );
 main!(library_benchmark_groups = kernels_group);

@@ -7,8 +7,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use quintile::formats::{ActBlock, Format};
 use quintile::gguf::{Gguf, OpenOptions};
 use quintile::isa::Isa;
+use quintile::kernels::Kernels;
+use quintile::kernels::sgemm::Line;
+use quintile::matmul::{Activations, Epilogue, Outputs, Plan};
 use quintile::model::{CacheType, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
 
 struct Counting;
@@ -52,6 +56,7 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
         1,
         "the allocator counts"
     );
+    assert_eq!(planned_product(), 0, "packing and multiplying");
     // A model without biases, one with them, and one with norms and windows wherever there can be any.
     for name in ["llama-linear", "qwen2", "gemma3"] {
         let path = format!("tests/data/tiny/{name}.gguf");
@@ -91,4 +96,27 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
             assert_eq!(n, Some(0), "{name}, {threads} threads, {cache} cache, stats {stats}");
         }
     }
+}
+
+/// What packing a matrix and multiplying it allocates, of every kind of plan.
+fn planned_product() -> usize {
+    let (rows, columns) = (40, 9);
+    Format::ALL.into_iter().flat_map(|format| Isa::available().map(move |isa| (format, isa))).fold(
+        0,
+        |sum, (format, isa)| {
+            let k = 256;
+            let plan = Plan::new(&Kernels::new(isa), format, rows, k, columns).unwrap();
+            let w = vec![0; rows * format.row_bytes(k).unwrap()];
+            let mut packed = vec![Line::ZERO; plan.packed_lines()];
+            let mut scratch = vec![Line::ZERO; plan.scratch_lines()];
+            let (x, blocks) = (vec![0.0; columns * k], vec![ActBlock::ZERO; columns]);
+            let x = Activations::for_format(format, &x, &blocks, &blocks);
+            let mut out = vec![0.0; columns * rows];
+            sum + allocations(|| {
+                plan.pack(0..rows, &w, &mut packed);
+                let mut out = Outputs::new(&mut out, columns, rows);
+                plan.run(&packed, x, &mut out, Epilogue::NONE, &mut scratch);
+            })
+        },
+    )
 }

@@ -12,6 +12,7 @@ use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES, Queries, 
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, ROWS, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
+use quintile::matmul::{Activations, Epilogue, Outputs, Plan, quantize_columns};
 
 const SCALAR: Kernels = Kernels::new(Isa::SCALAR);
 
@@ -173,6 +174,48 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
                 let got = [out[r], out[N + r]];
                 assert_same(&got, &want, &format_args!("{kernels:?} {format} row {r}"));
             }
+            // Packed, where the level packs: of a panel in part, and its last rows are none.
+            let Some(run) = kernels.packed_lines(format, 256) else { continue };
+            let mut lines = vec![Line::ZERO; 2 * run];
+            kernels.pack(format, &rows[1..], 256, &mut lines);
+            let mut packed = [9.0; 2 * N];
+            kernels.gemm_packed(format, &lines, 256, &both, &mut space, &mut packed);
+            assert_same(&packed, &out, &format_args!("{kernels:?} packed {format}"));
+        }
+    }
+}
+
+#[test]
+fn a_planned_product_equals_scalar() {
+    const N: usize = ROWS + 3;
+    // Of panels, of rows that are copied, and of what is not quantised.
+    for format in [Format::Q5K, Format::Q4_1, Format::Q8K, Format::Bf16] {
+        let k = if format.block_len() == 1 { 9 } else { 256 };
+        let rows = row(format, N * k / format.block_len());
+        let mut blocks = vec![ActBlock::ZERO; 2 * ActBlock::count(k)];
+        let x = floats(2 * k + 1, 5);
+        if let Some(scale) = format.activation() {
+            quantize_columns(&SCALAR, scale, &x, k, k + 1, &mut blocks);
+        }
+        let x = match format.activation() {
+            None => Activations::Strided(&x, k + 1),
+            Some(_) => Activations::Blocks(&blocks),
+        };
+        let run = |kernels: &Kernels| {
+            let plan = Plan::new(kernels, format, N, k, 2).unwrap();
+            let mut packed = vec![Line::ZERO; plan.packed_lines()];
+            plan.pack(0..N, &rows[1..], &mut packed);
+            let mut scratch = vec![Line::ZERO; plan.scratch_lines()];
+            let mut out = floats(2 * N, 6);
+            let (first, last) = Outputs::new(&mut out, 2, N).split_at(ROWS);
+            let epilogue = Epilogue { start: Start::Output, bias: Some(&floats(N, 7)) };
+            for mut part in [last, first] {
+                plan.run(&packed, x, &mut part, epilogue, &mut scratch);
+            }
+            out
+        };
+        for kernels in siblings().filter(|_| ALL || format != Format::Q8K) {
+            assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} {format}"));
         }
     }
 }

@@ -19,6 +19,7 @@ use quintile::kernels::attention::HeadCache;
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MC, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
+use quintile::matmul::{self, Activations, Epilogue, Outputs, Plan, Scratch, Weights};
 
 type Criterion = criterion::Criterion<clock::Clock>;
 
@@ -209,6 +210,55 @@ fn gemm(c: &mut Criterion) {
     }
 }
 
+/// A matrix of a model, packed beforehand: 1536 rows of 1536 values times 512 columns and times few, on one thread. The
+/// throughput is of multiplications; the FMA peak of AVX2 is 16 a cycle, of AVX-512 32. `rows as they are` unpacks them each time.
+fn gemm_packed(c: &mut Criterion) {
+    const ROWS: usize = 1536;
+    const K: usize = 1536;
+    let format = Format::Q5K;
+    let scale = format.activation().expect("a quantised format");
+    let w = weights(format, ROWS * K);
+    let mut group = c.benchmark_group("gemm_packed");
+    for columns in [512, 64, 16, 8, 4, 1] {
+        let mut x = vec![ActBlock::ZERO; columns * ActBlock::count(K)];
+        let detected = Kernels::new(Isa::detect());
+        matmul::quantize_columns(&detected, scale, &floats(columns * K), K, K, &mut x);
+        let x = Activations::Blocks(&x);
+        let mut out = vec![0.0; columns * ROWS];
+        group.throughput(Throughput::Elements((ROWS * K * columns) as u64));
+        for kernels in Isa::available().map(Kernels::new).filter(|k| k.has_gemm(format)) {
+            let level = kernels.isa().level().name();
+            let plan = Plan::new(&kernels, format, ROWS, K, columns).expect("whole blocks");
+            let mut packed = vec![Line::ZERO; plan.packed_lines()];
+            plan.pack(0..ROWS, &w, &mut packed);
+            let mut scratch = vec![Line::ZERO; plan.scratch_lines()];
+            let name = format!("q5_k, {columns} columns");
+            group.bench_function(BenchmarkId::new(level, &name), |bench| {
+                bench.iter(|| {
+                    let mut out = Outputs::new(&mut out, columns, ROWS);
+                    plan.run(black_box(&packed), x, &mut out, Epilogue::NONE, &mut scratch);
+                });
+            });
+            let weights = Weights::new(format, ROWS, K, &w).expect("as long");
+            let (mut space, mut tile) =
+                (Box::new(Workspace::ZERO), vec![0.0; Scratch::tile_len(columns)]);
+            let name = format!("{name}, rows as they are");
+            group.bench_function(BenchmarkId::new(level, &name), |bench| {
+                bench.iter(|| {
+                    let mut out = Outputs::new(&mut out, columns, ROWS);
+                    let mut scratch = Scratch::new(&mut space, &mut tile, &mut []);
+                    matmul::run(&kernels, black_box(&weights), x, &mut out, Some(&mut scratch));
+                });
+            });
+            if columns == 1 {
+                group.bench_function(BenchmarkId::new(level, "q5_k, packing"), |bench| {
+                    bench.iter(|| plan.pack(0..ROWS, black_box(&w), &mut packed));
+                });
+            }
+        }
+    }
+}
+
 fn quantize(c: &mut Criterion) {
     let mut group = c.benchmark_group("quantize");
     for &(name, n) in CACHES {
@@ -385,7 +435,7 @@ fn configured() -> Criterion {
 criterion_group! {
     name = kernels;
     config = configured();
-    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, gemm, quantize, quantize_weights, narrow,
+    targets = dot_f32, dot_halves, dequantize, qdot, qdot_exact, gemm, gemm_packed, quantize, quantize_weights, narrow,
         elementwise, chain, sgemm, attention
 }
 criterion_main!(kernels);

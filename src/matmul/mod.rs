@@ -4,20 +4,30 @@
 //! computes a range of rows for all columns, on the calling thread: bring your own threads, give each
 //! its own [`Outputs`]. Each output element depends on its row and its column alone, so neither the ranges
 //! nor the number of columns change a bit of it.
+//!
+//! Weights that are multiplied again and again, by some columns each time, can be unpacked beforehand: a [`Plan`] says how
+//! much memory that takes, packs rows and multiplies them, with the same bits as [`run`].
 
+mod activations;
+mod epilogue;
 mod output;
+mod packed;
 
 use core::fmt;
 use core::ops::Range;
 
-use crate::formats::{ActBlock, ActScale, Format};
+use crate::formats::{ActBlock, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
 use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
+use activations::assert_inside;
 
 pub mod f32;
 
+pub use activations::{Activations, quantize_columns};
+pub use epilogue::Epilogue;
 pub use output::{OutputChunks, Outputs};
+pub use packed::{Plan, PlanError};
 
 /// A matrix of weights, `[rows, k]`, in place: any format, any alignment.
 #[derive(Clone, Copy)]
@@ -91,36 +101,11 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// The columns of a product, as the format of the weights wants them: `[cols, k]`, row-major.
-#[derive(Clone, Copy)]
-pub enum Activations<'a> {
-    /// For F32, F16 and BF16 weights: `cols * k` values.
-    F32(&'a [f32]),
-    /// For weights with blocks of 32 or 256: `cols * ActBlock::count(k)` blocks, by
-    /// [`Kernels::quantize`] with the scale that [`Format::activation`] names.
-    Blocks(&'a [ActBlock]),
-}
-
-impl<'a> Activations<'a> {
-    /// Chooses between the two forms of the same columns.
-    pub fn for_format(
-        format: Format,
-        f32: &'a [f32],
-        per_32: &'a [ActBlock],
-        per_256: &'a [ActBlock],
-    ) -> Self {
-        match format.activation() {
-            None => Activations::F32(f32),
-            Some(ActScale::Per32) => Activations::Blocks(per_32),
-            Some(ActScale::Per256) => Activations::Blocks(per_256),
-        }
-    }
-}
-
 /// What a thread needs to multiply many columns: its own, for any number of products.
 #[derive(Debug)]
 pub struct Scratch<'a> {
-    space: &'a mut Workspace,
+    /// None where the format needs none.
+    space: Option<&'a mut Workspace>,
     tile: &'a mut [f32],
     lines: &'a mut [Line],
 }
@@ -139,7 +124,7 @@ impl<'a> Scratch<'a> {
     /// Of a workspace, [`tile_len`](Self::tile_len) elements, and [`lines_len`](Self::lines_len) lines, which only formats
     /// that are not quantised need; what they hold does not matter.
     pub fn new(space: &'a mut Workspace, tile: &'a mut [f32], lines: &'a mut [Line]) -> Self {
-        Scratch { space, tile, lines }
+        Scratch { space: Some(space), tile, lines }
     }
 }
 
@@ -167,34 +152,64 @@ pub fn run(
     out: &mut Outputs<'_>,
     scratch: Option<&mut Scratch<'_>>,
 ) {
+    run_with(kernels, w, x, out, scratch, Epilogue::NONE);
+}
+
+/// As [`run`], with an [`Epilogue`]: added to what the output holds, or with a bias.
+///
+/// # Panics
+/// As [`run`], or if the bias has not an element for each row of the matrix.
+pub fn run_with(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    x: Activations<'_>,
+    out: &mut Outputs<'_>,
+    scratch: Option<&mut Scratch<'_>>,
+    epilogue: Epilogue<'_>,
+) {
     assert!(out.rows().end <= w.rows, "matmul: rows {:?} of {}", out.rows(), w.rows);
+    epilogue.assert_fits(w.rows);
     match (x, w.format.activation()) {
-        (Activations::F32(x), None) => run_f32(kernels, w, x, out, scratch),
-        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, out, scratch),
+        (Activations::F32(x), None) => {
+            check_columns(x.len(), w.k, out);
+            run_f32(kernels, w, (x, w.k), out, scratch, epilogue);
+        }
+        (Activations::Strided(x, stride), None) => {
+            assert!(stride >= w.k, "matmul: columns of {}, {stride} apart", w.k);
+            assert_inside(x.len(), out.columns(), w.k, stride);
+            run_f32(kernels, w, (x, stride), out, scratch, epilogue);
+        }
+        (Activations::Blocks(x), Some(_)) => run_blocks(kernels, w, x, out, scratch, epilogue),
         _ => panic!("matmul: activations of the wrong kind for {}", w.format),
     }
 }
 
+/// `x` is columns and what lies between the beginnings of two.
 fn run_f32(
     kernels: &Kernels,
     w: &Weights<'_>,
-    x: &[f32],
+    (x, stride): (&[f32], usize),
     out: &mut Outputs<'_>,
     scratch: Option<&mut Scratch<'_>>,
+    epilogue: Epilogue<'_>,
 ) {
     /// Rows of one call: the columns take turns with them.
     const ROWS: usize = 64;
-    check_columns(x.len(), w.k, out);
     if let Some(scratch) = scratch.filter(|_| out.columns() >= MIN_COLUMNS) {
-        return run_matrices(kernels, w, x, out, scratch);
+        return run_matrices(kernels, w, (x, stride), out, scratch, epilogue);
     }
     let all = out.rows();
     for start in all.clone().step_by(ROWS) {
         let rows = start..all.end.min(start + ROWS);
         for c in 0..out.columns() {
-            let x = &x[c * w.k..(c + 1) * w.k];
+            let x = &x[c * stride..][..w.k];
             let out = &mut out.column(c)[rows.start - all.start..rows.end - all.start];
-            kernels.chain(w.format, w.row_range(rows.clone()), x, out);
+            let bytes = w.row_range(rows.clone());
+            match epilogue.start {
+                Start::Zero => kernels.chain(w.format, bytes, x, out),
+                Start::Output => kernels.chain_onto(w.format, bytes, x, out),
+            }
+            epilogue.add_bias(rows.start, out);
         }
     }
 }
@@ -203,9 +218,10 @@ fn run_f32(
 fn run_matrices(
     kernels: &Kernels,
     w: &Weights<'_>,
-    x: &[f32],
+    (x, stride): (&[f32], usize),
     out: &mut Outputs<'_>,
     scratch: &mut Scratch<'_>,
+    Epilogue { start: begin, bias }: Epilogue<'_>,
 ) {
     let (k, cols, all) = (w.k, out.columns(), out.rows());
     for start in all.clone().step_by(gemm::MC) {
@@ -213,18 +229,16 @@ fn run_matrices(
         let tile = &mut scratch.tile[..cols * rows.len()];
         let bytes = w.row_range(rows.clone());
         let weights = View::weights(w.format, bytes, [rows.len(), k], [k, 1]).transposed();
+        if begin == Start::Output {
+            for (c, tile) in tile.chunks_exact_mut(rows.len()).enumerate() {
+                tile.copy_from_slice(&out.column(c)[rows.start - all.start..][..rows.len()]);
+            }
+        }
         let product = ViewMut::row_major(tile, cols, rows.len());
-        let x = View::row_major(x, cols, k);
-        kernels.sgemm(x, weights, product, Start::Zero, None, scratch.lines);
-        spread(tile, rows, out);
-    }
-}
-
-/// Copies the columns of some rows to their places.
-fn spread(tile: &[f32], rows: Range<usize>, out: &mut Outputs<'_>) {
-    let first = rows.start - out.rows().start;
-    for (c, tile) in tile.chunks_exact(rows.len()).enumerate() {
-        out.column(c)[first..][..rows.len()].copy_from_slice(tile);
+        let x = View::strided(x, [cols, k], [stride, 1]);
+        let bias = bias.map(|bias| &bias[rows.clone()]);
+        kernels.sgemm(x, weights, product, begin, bias, scratch.lines);
+        Epilogue::NONE.spread(tile, rows.len(), rows, out);
     }
 }
 
@@ -234,13 +248,15 @@ fn run_blocks(
     x: &[ActBlock],
     out: &mut Outputs<'_>,
     scratch: Option<&mut Scratch<'_>>,
+    epilogue: Epilogue<'_>,
 ) {
     let blocks = ActBlock::count(w.k);
     check_columns(x.len(), blocks, out);
     let (all, cols) = (out.rows(), out.columns());
     let rows = match scratch {
-        Some(scratch) if cols >= MIN_COLUMNS && kernels.has_gemm(w.format) => {
-            run_panels(kernels, w, x, out, scratch)
+        // Of no values there is no panel.
+        Some(scratch) if cols >= MIN_COLUMNS && w.k > 0 && kernels.has_gemm(w.format) => {
+            run_panels(kernels, w, x, out, scratch, epilogue)
         }
         _ => out.rows(),
     };
@@ -254,8 +270,7 @@ fn run_blocks(
             if wide <= 2 {
                 for c in c..c + wide {
                     let out = &mut out.column(c)[rows.start - all.start..];
-                    let out = &mut out[..rows.len()];
-                    kernels.gemv(w.format, w.row_range(rows.clone()), column(c), out);
+                    run_rows(kernels, w, rows.clone(), column(c), out, epilogue);
                 }
             } else {
                 // Of three columns, the last is computed twice.
@@ -263,12 +278,34 @@ fn run_blocks(
                 for r in rows.clone() {
                     let y = kernels.qdot4(w.format, w.row_range(r..r + 1), x);
                     for (i, y) in y.into_iter().take(wide).enumerate() {
-                        out.column(c + i)[r - all.start] = y;
+                        epilogue.write(r, &[y], &mut out.column(c + i)[r - all.start..][..1]);
                     }
                 }
             }
             c += wide;
         }
+    }
+}
+
+/// Rows times a column: the first elements of `out`.
+fn run_rows(
+    kernels: &Kernels,
+    w: &Weights<'_>,
+    rows: Range<usize>,
+    x: &[ActBlock],
+    out: &mut [f32],
+    epilogue: Epilogue<'_>,
+) {
+    if epilogue.start == Start::Zero {
+        let out = &mut out[..rows.len()];
+        kernels.gemv(w.format, w.row_range(rows.clone()), x, out);
+        return epilogue.add_bias(rows.start, out);
+    }
+    let mut dots = [0.0; 64];
+    for (out, start) in out[..rows.len()].chunks_mut(dots.len()).zip(rows.step_by(dots.len())) {
+        let dots = &mut dots[..out.len()];
+        kernels.gemv(w.format, w.row_range(start..start + out.len()), x, dots);
+        epilogue.write(start, dots, out);
     }
 }
 
@@ -279,20 +316,22 @@ fn run_panels(
     x: &[ActBlock],
     out: &mut Outputs<'_>,
     scratch: &mut Scratch<'_>,
+    epilogue: Epilogue<'_>,
 ) -> Range<usize> {
     let blocks = ActBlock::count(w.k);
     let all = out.rows();
     let end = all.end - all.len() % gemm::MR;
+    let space = scratch.space.as_mut().expect("matmul: scratch without a workspace");
     for start in (all.start..end).step_by(gemm::MC) {
         let rows = start..end.min(start + gemm::MC);
         let tile = &mut scratch.tile[..out.columns() * rows.len()];
-        kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, scratch.space, tile);
-        spread(tile, rows, out);
+        kernels.gemm(w.format, w.row_range(rows.clone()), x, blocks, space, tile);
+        epilogue.spread(tile, rows.len(), rows, out);
     }
     end..all.end
 }
 
-/// Activations and outputs must agree on the number of columns.
+/// Activations and outputs must agree on the number of columns, of so many values or blocks each.
 fn check_columns(x: usize, column: usize, out: &Outputs<'_>) {
     let columns = out.columns();
     assert_eq!(

@@ -2,10 +2,11 @@
 
 use half::{bf16, f16};
 use quintile::formats::{ActBlock, Format};
-use quintile::kernels::gemm::{MR, NR, ROWS, Workspace};
+use quintile::kernels::gemm::{MC, MR, NR, ROWS, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
+use quintile::matmul::{Activations, Epilogue, Outputs, Plan};
 
-use crate::guard::Buffer;
+use crate::guard::{Buffer, Side};
 use crate::registers::call;
 use crate::{SCALAR, activations, bits_of, cases, lengths, row, values};
 
@@ -186,6 +187,56 @@ fn gemm_keeps_to_its_slices_and_registers() {
                     format_args!("gemm of {rows} x {columns} {format}, {kernels:?}, {side:?}");
                 call(label, || kernels.gemm(format, w, x, BLOCKS, &mut space, place));
                 assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_products_keep_to_their_slices_and_registers() {
+    const MOST: usize = 2 * ROWS + 5;
+    /// Columns lie further apart than there are rows.
+    const STRIDE: usize = MOST + 1;
+    let (mut w, mut x) = (Buffer::new(MOST * 2 * 1024), Buffer::new(2 * (NR + 3)));
+    let (mut floats, mut bias) = (Buffer::new(513 * (NR + 3)), Buffer::new(MOST));
+    let mut packed = Buffer::new((MOST + ROWS) * 2 * 1024 / 64);
+    let mut scratch = Buffer::new(Workspace::LINES + MC * (NR + 3) / 16 + 4096);
+    let mut out = Buffer::new(STRIDE * (NR + 3));
+    for format in Format::ALL {
+        let k = if format.block_len() == 32 { 288 } else { 512 };
+        for (rows, columns) in
+            [(1, 1), (5, NR + 1), (ROWS, 3), (ROWS + 9, 1), (2 * ROWS, 2), (MOST, NR + 3)]
+        {
+            let weights = row(format, rows * k / format.block_len());
+            let acts = match format.activation() {
+                None => Vec::new(),
+                Some(scale) => (0..columns as u32).flat_map(|c| activations(scale, k, c)).collect(),
+            };
+            let columns_of_floats = values((columns - 1) * (k + 1) + k, 3);
+            let (added, before) = (values(rows, 7), values(STRIDE * (columns - 1) + rows, 8));
+            let mut want: Option<Vec<u32>> = None;
+            let scalar = std::iter::once((SCALAR, Side::Start));
+            for (kernels, side) in scalar.chain(cases()) {
+                let plan = Plan::new(&kernels, format, rows, k, columns).expect("small");
+                let lines = packed.output(side, &vec![Line::ZERO; plan.packed_lines()]);
+                let label =
+                    format_args!("packed {rows} x {k} x {columns} {format}, {kernels:?}, {side:?}");
+                call(label, || plan.pack(0..rows, w.input(side, &weights), lines));
+                let lines = packed.written().to_vec();
+                let lines = packed.input(side, &lines);
+                let x = match format.activation() {
+                    None => Activations::Strided(floats.input(side, &columns_of_floats), k + 1),
+                    Some(_) => Activations::Blocks(x.input(side, &acts)),
+                };
+                let space = scratch.output(side, &vec![Line::ZERO; plan.scratch_lines()]);
+                let bias = Some(bias.input(side, &added));
+                let epilogue = Epilogue { start: Start::Output, bias };
+                let place = out.output(side, &before);
+                let mut outputs = Outputs::with_stride(place, columns, rows, STRIDE);
+                call(label, || plan.run(lines, x, &mut outputs, epilogue, space));
+                scratch.written();
+                let got = bits_of(out.written());
+                assert_eq!(got, *want.get_or_insert(got.clone()), "{label}");
             }
         }
     }

@@ -81,3 +81,33 @@ fn chain_equals_scalar_for_any_rows_and_lengths() {
         }
     });
 }
+
+#[test]
+fn chain_from_an_output_equals_scalar_and_a_chain_whose_first_product_is_the_output() {
+    check(10_000, |g| {
+        let (k, rows) = (length(g) % 130, usize::arbitrary(g) % 20);
+        let (x, w) = (any(g, k), any(g, k * rows));
+        // No -0, which is no product of a chain from +0.
+        let before: Vec<f32> = any(g, rows).into_iter().map(|x| x + 0.0).collect();
+        let bytes: Vec<u8> = w.iter().flat_map(|w| w.to_le_bytes()).collect();
+        for format in [Format::F32, Format::F16, Format::Bf16] {
+            // Any bits are halves.
+            let bytes = &bytes[..rows * format.row_bytes(k).expect("any length")];
+            let mut want = before.clone();
+            SCALAR.chain_onto(format, bytes, &x, &mut want);
+            for kernels in siblings() {
+                let mut got = before.clone();
+                kernels.chain_onto(format, bytes, &x, &mut got);
+                assert!(all_same(&got, &want), "{kernels:?} {format} {rows} rows of {k}");
+            }
+            if format == Format::F32 {
+                let row = |r: usize| [&[before[r]], &w[r * k..(r + 1) * k]].concat();
+                let bytes: Vec<u8> =
+                    (0..rows).flat_map(row).flat_map(|w| w.to_le_bytes()).collect();
+                let mut got = vec![2.0; rows];
+                SCALAR.chain(format, &bytes, &[&[1.0], &x[..]].concat(), &mut got);
+                assert!(all_same(&got, &want), "{rows} rows of {k}");
+            }
+        }
+    });
+}

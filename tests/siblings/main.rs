@@ -12,6 +12,7 @@ mod dot;
 mod draw;
 mod elementwise;
 mod gemm;
+mod matmul;
 mod narrow;
 mod qdot;
 mod quantize;

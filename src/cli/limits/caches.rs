@@ -3,6 +3,8 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
+use crate::isa;
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
@@ -40,10 +42,13 @@ impl Level {
 }
 
 impl Caches {
-    /// Those of the first CPU, as Linux tells them.
+    /// Those of the first CPU, as Linux tells them; elsewhere, as the CPU does.
     pub fn find() -> Caches {
         let found = Caches::read(Path::new("/sys/devices/system/cpu/cpu0/cache"));
-        found.unwrap_or(Caches { l1d: 32 * KIB, l2: 256 * KIB, l3: 8 * MIB, assumed: true })
+        found.unwrap_or_else(|| {
+            let isa::Caches { l1d, l2, l3, assumed } = isa::Caches::get();
+            Caches { l1d, l2, l3: if assumed { 8 * MIB } else { l3 }, assumed }
+        })
     }
 
     fn read(folder: &Path) -> Option<Caches> {

@@ -82,7 +82,7 @@ fn chain_bf16(rows: &[u8], x: &[f32], out: &mut [f32]) {
 fn chain<W: Weight>(rows: &[u8], x: &[f32], out: &mut [f32]) {
     let row_bytes = x.len() * W::BYTES;
     if row_bytes == 0 {
-        return out.fill(0.0);
+        return;
     }
     let mut rows = rows.chunks(2 * ROWS * row_bytes);
     let (pairs, rest) = out.as_chunks_mut::<{ 2 * ROWS }>();
@@ -109,6 +109,10 @@ fn chains<W: Weight, const T: usize>(rows: &[u8], row_bytes: usize, x: &[f32], o
         })
     });
     let mut acc = [_mm512_setzero_ps(); T];
+    for (out, acc) in out.chunks(ROWS).zip(&mut acc) {
+        // SAFETY: a masked load reads the elements of the mask only, of which `out` has each.
+        *acc = unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (ROWS - out.len()), out.as_ptr()) };
+    }
     let (body, tail) = x.as_chunks::<ROWS>();
     for (k, x) in body.iter().enumerate() {
         for (acc, row) in acc.iter_mut().zip(&row) {

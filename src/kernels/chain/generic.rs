@@ -80,7 +80,7 @@ impl<W: Load> Chain<'_, W> {
     fn with_registers<S: Simd, const N: usize, const ROWS: usize>(self, simd: S) {
         let row_bytes = self.x.len() * W::BYTES;
         if row_bytes == 0 {
-            return self.out.fill(0.0);
+            return;
         }
         let (x_body, x_tail) = self.x.as_chunks::<ROWS>();
         for (rows, out) in self.rows.chunks(ROWS * row_bytes).zip(self.out.chunks_mut(ROWS)) {
@@ -89,7 +89,10 @@ impl<W: Load> Chain<'_, W> {
                 let r = r.min(out.len() - 1);
                 &rows[r * row_bytes..(r + 1) * row_bytes]
             });
+            let mut lanes = [0.0; ROWS];
+            lanes[..out.len()].copy_from_slice(out);
             let mut acc = [simd.splat_f32s(0.0); N];
+            acc.copy_from_slice(S::as_simd_f32s(&lanes).0);
             for (k, x) in x_body.iter().enumerate() {
                 let mut w = [[0.0; ROWS]; ROWS];
                 for (w, row) in w.iter_mut().zip(row) {
@@ -107,7 +110,6 @@ impl<W: Load> Chain<'_, W> {
                 }
                 add_columns(simd, &mut acc, &w, x_tail);
             }
-            let mut lanes = [0.0; ROWS];
             S::as_mut_simd_f32s(&mut lanes).0.copy_from_slice(&acc);
             out.copy_from_slice(&lanes[..out.len()]);
         }

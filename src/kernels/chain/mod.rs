@@ -1,7 +1,7 @@
 //! Rows of f32, f16 or bf16 weights times a vector of f32.
 //!
 //! # Contract
-//! `out[r]` is one chain of fused multiply-adds over ascending `k`: `acc = +0`, then
+//! `out[r]` is one chain of fused multiply-adds over ascending `k`: `acc` begins as `+0`, or as what `out[r]` holds; then
 //! `acc = fma(w[r][k], x[k], acc)` for `k = 0, 1, ..`, rounded once each; f16 and bf16 weights are
 //! widened exactly. Lanes are rows, so a tile of any shape computes the same chain: a column of a
 //! matrix-matrix product has the bits of the matrix-vector product.
@@ -20,7 +20,7 @@ use super::Kernels;
 use super::sibling::{Choice, Sibling};
 use crate::formats::Format;
 
-/// Rows of one format times a vector.
+/// Rows of one format times a vector: chains that begin with what `out` holds.
 ///
 /// # Safety
 /// `rows` holds `out.len()` rows of `x.len()` values, and the CPU has the features that the sibling
@@ -50,6 +50,15 @@ impl Kernels {
     /// # Panics
     /// If `format` is quantised, or `rows` has another length than `out.len()` rows of `x.len()`.
     pub fn chain(&self, format: Format, rows: &[u8], x: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        self.chain_onto(format, rows, x, out);
+    }
+
+    /// As [`chain`](Self::chain), chains beginning with what `out` holds.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn chain_onto(&self, format: Format, rows: &[u8], x: &[f32], out: &mut [f32]) {
         let bytes = format.row_bytes(x.len()).and_then(|b| b.checked_mul(out.len()));
         assert_eq!(Some(rows.len()), bytes, "chain: bytes of {} rows of {}", out.len(), x.len());
         let chain = match format {

@@ -74,7 +74,7 @@ pub fn u16x8(bytes: &[u8]) -> [u16; 8] {
 pub fn chain<A: Arith, W: Weight>(rows: &[u8], x: &[f32], out: &mut [f32]) {
     let row_bytes = x.len() * W::BYTES;
     if row_bytes == 0 {
-        return out.fill(0.0);
+        return;
     }
     let (x_body, x_tail) = x.as_chunks::<8>();
     for (rows, out) in rows.chunks(ROWS * row_bytes).zip(out.chunks_mut(ROWS)) {
@@ -84,6 +84,7 @@ pub fn chain<A: Arith, W: Weight>(rows: &[u8], x: &[f32], out: &mut [f32]) {
             &rows[r * row_bytes..(r + 1) * row_bytes]
         });
         let mut acc = [0.0f32; ROWS];
+        acc[..out.len()].copy_from_slice(out);
         for (k, x) in x_body.iter().enumerate() {
             let w: [[f32; 8]; ROWS] = row.map(|row| W::load8::<A>(&row[k * 8 * W::BYTES..]));
             for i in 0..8 {

@@ -19,6 +19,7 @@ use crate::kernels::sibling::{Choice, Sibling};
 
 /// Where a product's rows come from. The loops are the same for both.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(super) enum Rows<'a, B, P> {
     /// Blocks as in a file, row by row: they become panels in the workspace.
     Blocks(&'a [B]),
@@ -48,6 +49,7 @@ type GemmPacked = unsafe fn(
 
 /// How a sibling of [`Gemm`](super::Gemm) packs rows.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(in crate::kernels) struct Packing {
     /// Lines of [`ROWS`] rows of so many blocks.
     pub lines: fn(per_row: usize) -> usize,
