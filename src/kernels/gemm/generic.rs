@@ -256,11 +256,11 @@ fn interleave<B: Quants>(w: [&B; MR], panel: &mut Panel) {
     let mut all = [0; MR];
     for j in 0..8 {
         let mut sums = [0; MR];
-        for i in 8 * j..8 * (j + 1) {
+        for (i, quants) in panel.quants.iter_mut().enumerate().skip(8 * j).take(8) {
             for r in 0..MR {
                 let [even, odd] = split(words[r][i]);
-                panel.quants[i][0][r] = even;
-                panel.quants[i][1][r] = odd;
+                quants[0][r] = even;
+                quants[1][r] = odd;
                 sums[r] += even + odd;
             }
         }
@@ -306,10 +306,12 @@ fn add<S: Simd, B: Quants, const N: usize>(
     out: &mut [f32],
     stride: usize,
 ) {
+    /// Largest magnitude of an activation quant.
+    const X: u32 = 127;
     const {
         assert!(2 * B::WORDS as u32 * B::LARGEST * 255 < 1 << 16);
-        assert!(256 * B::LARGEST * 127 * 63 < 1 << 27);
-        assert!(8 * 63 * 32 * 127 < 1 << 24);
+        assert!(256 * B::LARGEST * X * 63 < 1 << 27);
+        assert!(8 * 63 * 32 * X < 1 << 24);
     }
     let low = word(simd, 0xffff);
     let quants = x.quants.as_chunks::<N>().0;
