@@ -20,7 +20,9 @@ fn sources(folder: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let entry = entry.unwrap();
             let path = folder.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
+            if path.ends_with("target") {
+                // What was built of `benches/peers`.
+            } else if entry.file_type().unwrap().is_dir() {
                 visit(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path);
