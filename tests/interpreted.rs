@@ -19,27 +19,16 @@ const SCALAR: Kernels = Kernels::new(Isa::SCALAR);
 /// Around a register, the 64 lanes, and a block of 32; and one whose reads begin at a line of the cache.
 const LENGTHS: [usize; 9] = [0, 1, 7, 8, 33, 64, 65, 131, 349];
 
-/// Interpreted, a level with wider vectors is alone, but for pulp's: those below it are for a run without its features.
+/// Interpreted, a level with wider vectors is alone: those below it are for a run without its features. pulp's own siblings
+/// touch parts of registers by assembly, which Miri does not know.
 fn siblings() -> impl Iterator<Item = Kernels> {
     let is_wide = !matches!(Isa::detect().level(), Level::Generic | Level::Avx2 | Level::Neon);
     let runs = move |isa: &Isa| match isa.level() {
         Level::Scalar => false,
-        Level::Generic => true,
+        Level::Generic => !cfg!(miri),
         level => !(cfg!(miri) && is_wide) || level == Isa::detect().level(),
     };
     Isa::available().filter(runs).map(Kernels::new)
-}
-
-/// Of these, interpreted, the ones in intrinsics, for products: pulp's are long there, and nothing in them is unsafe.
-fn multiplying() -> impl Iterator<Item = Kernels> {
-    siblings().filter(|kernels| !cfg!(miri) || kernels.isa().level() != Level::Generic)
-}
-
-/// And of operations that compare floats, or touch a part of a register: of 512 bits, pulp does so by `vcmpps`,
-/// which Miri does not know, and by assembly.
-fn comparing() -> impl Iterator<Item = Kernels> {
-    let is_known = !(cfg!(miri) && cfg!(target_feature = "avx512f"));
-    siblings().filter(move |kernels| is_known || kernels.isa().level() != Level::Generic)
 }
 
 fn bits(n: usize, seed: u32) -> impl Iterator<Item = u32> {
@@ -161,7 +150,7 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
         let per_row = 256 / format.block_len();
         let rows = row(format, N * per_row);
         let [x, y, ..] = columns(format, 256);
-        for kernels in multiplying() {
+        for kernels in siblings() {
             // Fours of rows, and one alone.
             let few = &rows[1..][..5 * (rows.len() - 1) / N];
             let mut out = [9.0; 5];
@@ -170,7 +159,7 @@ fn a_product_of_rows_and_columns_equals_scalar_row_dots() {
                 few.chunks(few.len() / 5).map(|w| SCALAR.qdot(format, w, &x)).collect();
             assert_same(&out, &want, &format_args!("gemv {kernels:?} {format}"));
         }
-        for kernels in multiplying().filter(|kernels| kernels.has_gemm(format)) {
+        for kernels in siblings().filter(|kernels| kernels.has_gemm(format)) {
             let mut out = [9.0; 2 * N];
             let both = [&x[..], &y[..]].concat();
             kernels.gemm(format, &rows[1..], &both, 1, &mut space, &mut out);
@@ -220,7 +209,7 @@ fn a_planned_product_equals_scalar() {
             }
             out
         };
-        for kernels in multiplying() {
+        for kernels in siblings() {
             assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} {format}"));
         }
     }
@@ -248,7 +237,7 @@ fn a_product_of_matrices_equals_scalar() {
             k.sgemm(a, b, c, Start::Output, Some(&x[..columns]), &mut space);
             out
         };
-        for kernels in multiplying() {
+        for kernels in siblings() {
             assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} {b:?}"));
         }
     }
@@ -271,7 +260,7 @@ fn a_matrix_that_the_micro_kernel_packs_equals_scalar() {
         out
     };
     let want = run(&SCALAR, 7);
-    for kernels in multiplying() {
+    for kernels in siblings() {
         let got = run(&kernels, 1);
         for (got, want) in got.chunks(columns).step_by(7).zip(want.chunks(columns)) {
             assert_same(got, want, &format_args!("{kernels:?}"));
@@ -290,7 +279,7 @@ fn floats_are_narrowed_as_by_scalar() {
         k.narrow_bf16(&x, &mut brains);
         [halves.iter().map(|x| x.to_bits()).collect(), brains.iter().map(|x| x.to_bits()).collect()]
     };
-    for kernels in comparing() {
+    for kernels in siblings() {
         assert_eq!(run(&kernels), run(&SCALAR), "{kernels:?}");
     }
 }
@@ -330,7 +319,7 @@ fn what_lies_between_products_equals_scalar() {
             out.push(vec![max, sum]);
             out.concat()
         };
-        for kernels in comparing() {
+        for kernels in siblings() {
             assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?} n={n}"));
         }
     }
@@ -363,7 +352,7 @@ fn attention_equals_scalar() {
             out.extend(states.iter().flat_map(|state| [state.max, state.sum]));
             [out, outs].concat()
         };
-        for kernels in comparing() {
+        for kernels in siblings() {
             assert_same(&run(&kernels), &run(&SCALAR), &format_args!("{kernels:?}"));
         }
     }
