@@ -10,7 +10,7 @@ if ! { command -v rustup >/dev/null && timeout 300 rustup component add miri rus
     exit 0
 fi
 export CARGO_TARGET_DIR=target/miri
-# Those of pulp's levels among them.
+# With what pulp asks for beside.
 avx2=+avx2,+fma,+f16c,+bmi1,+bmi2,+lzcnt,+popcnt
 avx512=$avx2,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx512vnni
 interpret() {
