@@ -15,7 +15,7 @@ avx2=+avx2,+fma,+f16c,+bmi1,+bmi2,+lzcnt,+popcnt
 avx512=$avx2,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx512vnni
 interpret() {
     echo "-- $*"
-    RUSTFLAGS="-Ctarget-feature=$1" timeout 1200 cargo +nightly miri test --no-default-features --features std --test interpreted -- "${@:2}"
+    RUSTFLAGS="-Ctarget-feature=$1" timeout 2400 cargo +nightly miri test --no-default-features --features std --test interpreted -- "${@:2}"
 }
 interpret "$avx2"
 interpret "$avx512"
