@@ -140,24 +140,26 @@ unsafe trait Layout: Copy {}
 pub(super) type Gemm =
     unsafe fn(w: &[u8], x: &[ActBlock], blocks: usize, space: &mut Workspace, out: &mut [f32]);
 
-/// The siblings of one level, by weight format: `None` where row dots serve.
+/// The siblings of one level that multiply, or pack, by weight format: `None` where row dots serve, or rows stay as they are.
 #[derive(Clone, Copy)]
-pub(super) struct Gemms {
-    pub q4_0: Option<Sibling<Gemm>>,
-    pub q4_1: Option<Sibling<Gemm>>,
-    pub q5_0: Option<Sibling<Gemm>>,
-    pub q5_1: Option<Sibling<Gemm>>,
-    pub q8_0: Option<Sibling<Gemm>>,
-    pub q2_k: Option<Sibling<Gemm>>,
-    pub q3_k: Option<Sibling<Gemm>>,
-    pub q4_k: Option<Sibling<Gemm>>,
-    pub q5_k: Option<Sibling<Gemm>>,
-    pub q6_k: Option<Sibling<Gemm>>,
+pub(super) struct ByFormat<T> {
+    pub q4_0: Option<Sibling<T>>,
+    pub q4_1: Option<Sibling<T>>,
+    pub q5_0: Option<Sibling<T>>,
+    pub q5_1: Option<Sibling<T>>,
+    pub q8_0: Option<Sibling<T>>,
+    pub q2_k: Option<Sibling<T>>,
+    pub q3_k: Option<Sibling<T>>,
+    pub q4_k: Option<Sibling<T>>,
+    pub q5_k: Option<Sibling<T>>,
+    pub q6_k: Option<Sibling<T>>,
 }
 
-impl Gemms {
+pub(super) type Gemms = ByFormat<Gemm>;
+
+impl<T: Copy> ByFormat<T> {
     /// No format has one.
-    pub const NONE: Gemms = Gemms {
+    pub const NONE: Self = ByFormat {
         q4_0: None,
         q4_1: None,
         q5_0: None,
@@ -170,16 +172,16 @@ impl Gemms {
         q6_k: None,
     };
 
-    pub fn choices(self) -> impl Iterator<Item = Choice> {
+    pub fn choices(self, operation: &'static str) -> impl Iterator<Item = Choice> {
         let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
         quantised.map(move |format| Choice {
-            operation: "gemm",
+            operation,
             format: Some(format),
-            level: self.get(format).map(|gemm| gemm.level),
+            level: self.get(format).map(|sibling| sibling.level),
         })
     }
 
-    fn get(&self, format: Format) -> Option<Sibling<Gemm>> {
+    fn get(&self, format: Format) -> Option<Sibling<T>> {
         match format {
             Format::Q4_0 => self.q4_0,
             Format::Q4_1 => self.q4_1,

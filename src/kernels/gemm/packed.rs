@@ -11,11 +11,10 @@
 //! A panel has a byte for each weight, and more for the scales: see docs/matmul.md for sizes, and for the number of columns
 //! from which on that is worth its memory.
 
-use super::{Layout, MR, ROWS, Workspace};
+use super::{ByFormat, Layout, MR, ROWS, Workspace};
 use crate::formats::{ActBlock, Format};
 use crate::kernels::Kernels;
 use crate::kernels::sgemm::Line;
-use crate::kernels::sibling::{Choice, Sibling};
 
 /// Where a product's rows come from. The loops are the same for both.
 #[derive(Clone, Copy)]
@@ -57,61 +56,7 @@ pub(in crate::kernels) struct Packing {
     pub gemm: GemmPacked,
 }
 
-/// The packings of one level, by weight format: `None` where there is no such sibling, or it reads rows as they are.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct Packings {
-    pub q4_0: Option<Sibling<Packing>>,
-    pub q4_1: Option<Sibling<Packing>>,
-    pub q5_0: Option<Sibling<Packing>>,
-    pub q5_1: Option<Sibling<Packing>>,
-    pub q8_0: Option<Sibling<Packing>>,
-    pub q2_k: Option<Sibling<Packing>>,
-    pub q3_k: Option<Sibling<Packing>>,
-    pub q4_k: Option<Sibling<Packing>>,
-    pub q5_k: Option<Sibling<Packing>>,
-    pub q6_k: Option<Sibling<Packing>>,
-}
-
-impl Packings {
-    /// No format has one.
-    pub const NONE: Packings = Packings {
-        q4_0: None,
-        q4_1: None,
-        q5_0: None,
-        q5_1: None,
-        q8_0: None,
-        q2_k: None,
-        q3_k: None,
-        q4_k: None,
-        q5_k: None,
-        q6_k: None,
-    };
-
-    pub fn choices(self) -> impl Iterator<Item = Choice> {
-        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
-        quantised.map(move |format| Choice {
-            operation: "gemm_packed",
-            format: Some(format),
-            level: self.get(format).map(|packing| packing.level),
-        })
-    }
-
-    fn get(&self, format: Format) -> Option<Sibling<Packing>> {
-        match format {
-            Format::Q4_0 => self.q4_0,
-            Format::Q4_1 => self.q4_1,
-            Format::Q5_0 => self.q5_0,
-            Format::Q5_1 => self.q5_1,
-            Format::Q8_0 => self.q8_0,
-            Format::Q2K => self.q2_k,
-            Format::Q3K => self.q3_k,
-            Format::Q4K => self.q4_k,
-            Format::Q5K => self.q5_k,
-            Format::Q6K => self.q6_k,
-            _ => None,
-        }
-    }
-}
+pub(in crate::kernels) type Packings = ByFormat<Packing>;
 
 /// Lines as elements, as many as fit.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
