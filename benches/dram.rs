@@ -1,13 +1,17 @@
-//! The f32 dot of rows far larger than every cache, beside loops that only read them: `cargo bench --bench dram`.
+//! What reads far more than every cache holds, beside loops that only read it: `cargo bench --bench dram`. The f32 dot, one thread, in
+//! large pages where they can be had; and quantised rows times a column, as decoding multiplies them, on one thread and on as many
+//! as there are processors, in pages of 4 KiB, as a mapped file has.
 //!
-//! 64 Mi values each, in large pages where they can be had, one thread. All take turns, since the bandwidth of a shared
-//! memory changes from second to second; printed are the best and the median of the rounds, and the ratio of the latter to
-//! that of the loop that reads fastest. `two streams` reads both rows side by side, as the dot does.
+//! 512 MiB each. All take turns, since the bandwidth of a shared memory changes from second to second; printed are the best and the
+//! median of the rounds, and the ratio of the latter to that of the loop that reads fastest. `two streams` reads both rows of the
+//! dot side by side, as it does.
 
 use std::hint::black_box;
+use std::thread;
 use std::time::Instant;
 
 use memmap2::MmapMut;
+use quintile::formats::{ActBlock, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
 
@@ -21,8 +25,17 @@ struct Variant<'a> {
 
 fn main() {
     let measure = std::env::args().any(|arg| arg == "--bench");
-    let values: usize = if measure { 64 << 20 } else { 64 << 10 };
-    let mut memory = MmapMut::map_anon(8 * values).expect("memory for two rows");
+    let bytes: usize = if measure { 512 << 20 } else { 512 << 10 };
+    dots(bytes, measure);
+    let processors = thread::available_parallelism().map_or(1, |n| n.get());
+    for threads in if processors > 1 { vec![1, processors] } else { vec![1] } {
+        products(bytes, threads, measure);
+    }
+}
+
+/// Two rows of f32, one thread.
+fn dots(bytes: usize, measure: bool) {
+    let mut memory = MmapMut::map_anon(bytes).expect("memory for two rows");
     #[cfg(target_os = "linux")]
     let _ = memory.advise(memmap2::Advice::HugePage);
     for (i, value) in memory.as_chunks_mut::<4>().0.iter_mut().enumerate() {
@@ -30,7 +43,7 @@ fn main() {
     }
     // SAFETY: any four bytes are an f32; a mapping begins at a page.
     let (_, floats, _) = unsafe { memory.align_to::<f32>() };
-    let (a, b) = floats.split_at(values);
+    let (a, b) = floats.split_at(bytes / 8);
 
     let mut variants = Vec::new();
     for isa in Isa::available().filter(|isa| isa.level() != Level::Scalar) {
@@ -41,21 +54,71 @@ fn main() {
         let name = format!("dot_f32, {}", isa.level());
         variants.push(Variant { name, reads_only: false, run: Box::new(run) });
     }
-    for (name, read) in READS {
-        let bytes = &memory[..];
-        let run = move || {
-            black_box(read(black_box(bytes)));
-        };
-        variants.push(Variant { name: name.into(), reads_only: true, run: Box::new(run) });
-    }
-    if !measure {
-        variants.iter().for_each(|variant| (variant.run)());
-        return;
-    }
-    report(&variants, memory.len());
+    variants.extend(reads(&memory, 1));
+    report("f32 dot, 1 thread", &variants, bytes, measure);
 }
 
-fn report(variants: &[Variant], bytes: usize) {
+/// Rows of some formats times a column, each thread a part of them.
+fn products(bytes: usize, threads: usize, measure: bool) {
+    /// As f16, a scale near 0.06; as anything else, ordinary.
+    const BYTE: u8 = 0x2b;
+    let mut memory = MmapMut::map_anon(bytes).expect("memory for rows");
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::NoHugePage);
+    memory.fill(BYTE);
+    let memory = &memory[..];
+
+    let mut variants = reads(memory, threads);
+    let kernels = Kernels::new(Isa::detect());
+    for format in [Format::Q4K, Format::Q5K, Format::Q6K, Format::Q8_0] {
+        for k in [1536, 8960] {
+            let scale = format.activation().expect("a quantised format");
+            let mut x = vec![ActBlock::ZERO; ActBlock::count(k)];
+            kernels.quantize(scale, &vec![0.5; k], &mut x);
+            let row_bytes = format.row_bytes(k).expect("whole blocks");
+            let run = move || {
+                in_parts(memory, threads, |part| {
+                    let rows = part.len() / row_bytes;
+                    let mut out = vec![0.0; rows];
+                    kernels.gemv(format, &part[..rows * row_bytes], &x, &mut out);
+                    black_box(out);
+                });
+            };
+            let name = format!("{format} rows of {k}");
+            variants.push(Variant { name, reads_only: false, run: Box::new(run) });
+        }
+    }
+    let level = kernels.isa().level();
+    report(&format!("rows times a column, {level}, threads: {threads}"), &variants, bytes, measure);
+}
+
+fn reads(memory: &[u8], threads: usize) -> Vec<Variant<'_>> {
+    let variant = |(name, read): (&str, Read)| Variant {
+        name: name.into(),
+        reads_only: true,
+        run: Box::new(move || {
+            in_parts(memory, threads, |part| {
+                black_box(read(black_box(part)));
+            });
+        }),
+    };
+    READS.into_iter().map(variant).collect()
+}
+
+/// Each thread a part.
+fn in_parts(memory: &[u8], threads: usize, run: impl Fn(&[u8]) + Sync) {
+    thread::scope(|scope| {
+        let mut parts = memory.chunks_exact(memory.len() / threads);
+        let first = parts.next();
+        parts.for_each(|part| drop(scope.spawn(|| run(part))));
+        first.into_iter().for_each(&run);
+    });
+}
+
+fn report(title: &str, variants: &[Variant], bytes: usize, measure: bool) {
+    if !measure {
+        return variants.iter().for_each(|variant| (variant.run)());
+    }
     let mut rates = vec![Vec::with_capacity(ROUNDS); variants.len()];
     for round in 0..ROUNDS {
         for turn in 0..variants.len() {
@@ -71,12 +134,13 @@ fn report(variants: &[Variant], bytes: usize) {
     let fastest = reads.fold(0.0, f64::max);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name"));
-    println!("CPU{}", name.unwrap_or(": not named by /proc/cpuinfo"));
+    println!("{title}; CPU{}", name.unwrap_or(": not named by /proc/cpuinfo"));
     println!("{:<28}{:>12}{:>14}{:>22}", "", "best, GB/s", "median, GB/s", "to the fastest read");
     for (v, variant) in variants.iter().enumerate() {
         let (best, median) = (rates[v][ROUNDS - 1], median(v));
         println!("{:<28}{best:>12.1}{median:>14.1}{:>22.3}", variant.name, median / fastest);
     }
+    println!();
 }
 
 /// Reads a slice, and returns something of it.

@@ -1,5 +1,7 @@
 //! Columns of a product: `[cols, k]`, as the format of the weights wants them.
 
+use core::ops::Range;
+
 use crate::formats::{ActBlock, ActScale, Format};
 use crate::kernels::Kernels;
 
@@ -27,6 +29,25 @@ impl<'a> Activations<'a> {
             None => Activations::F32(f32),
             Some(ActScale::Per32) => Activations::Blocks(per_32),
             Some(ActScale::Per256) => Activations::Blocks(per_256),
+        }
+    }
+
+    /// Some of the columns, of `k` values each.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn columns(self, columns: Range<usize>, k: usize) -> Self {
+        let Range { start, end } = columns;
+        match self {
+            Activations::F32(x) => Activations::F32(&x[start * k..end * k]),
+            Activations::Strided(x, stride) => {
+                assert_inside(x.len(), end, k, stride);
+                Activations::Strided(&x[start * stride..], stride)
+            }
+            Activations::Blocks(x) => {
+                let blocks = ActBlock::count(k);
+                Activations::Blocks(&x[start * blocks..end * blocks])
+            }
         }
     }
 }

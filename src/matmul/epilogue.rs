@@ -27,6 +27,11 @@ impl<'a> Epilogue<'a> {
     /// The product, and nothing else.
     pub const NONE: Epilogue<'static> = Epilogue { start: Start::Zero, bias: None };
 
+    /// Whether it is [`NONE`](Self::NONE).
+    pub(super) fn is_none(&self) -> bool {
+        self.start == Start::Zero && self.bias.is_none()
+    }
+
     /// With a bias.
     pub const fn bias(bias: &'a [f32]) -> Self {
         Epilogue { start: Start::Zero, bias: Some(bias) }

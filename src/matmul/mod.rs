@@ -95,6 +95,14 @@ impl<'a> Weights<'a> {
         self.row_bytes
     }
 
+    /// Some of the rows, as a matrix.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        Weights { rows: rows.len(), bytes: self.row_range(rows), ..*self }
+    }
+
     /// The bytes of some rows.
     pub fn row_range(&self, rows: Range<usize>) -> &'a [u8] {
         &self.bytes[rows.start * self.row_bytes..rows.end * self.row_bytes]
@@ -261,7 +269,9 @@ fn run_blocks(
         _ => out.rows(),
     };
     let column = |c: usize| &x[c * blocks..(c + 1) * blocks];
-    let block_rows = (ROW_BLOCK_BYTES / w.row_bytes.max(1)).max(1);
+    // One column visits no row twice: the kernel gets them all, as one stream or two.
+    let block_bytes = if cols == 1 { usize::MAX } else { ROW_BLOCK_BYTES };
+    let block_rows = (block_bytes / w.row_bytes.max(1)).clamp(1, rows.len().max(1));
     for start in rows.clone().step_by(block_rows) {
         let rows = start..rows.end.min(start + block_rows);
         let mut c = 0;
@@ -322,6 +332,10 @@ fn run_panels(
     let all = out.rows();
     let end = all.end - all.len() % gemm::MR;
     let space = scratch.space.as_mut().expect("matmul: scratch without a workspace");
+    if let (true, Some(tile)) = (end == all.end && epilogue.is_none(), out.as_dense()) {
+        kernels.gemm(w.format, w.row_range(all), x, blocks, space, tile);
+        return end..end;
+    }
     for start in (all.start..end).step_by(gemm::MC) {
         let rows = start..end.min(start + gemm::MC);
         let tile = &mut scratch.tile[..out.columns() * rows.len()];

@@ -79,6 +79,16 @@ impl<'a> Outputs<'a> {
         }
     }
 
+    /// All elements, column by column, where nothing lies between.
+    pub(super) fn as_dense(&mut self) -> Option<&mut [f32]> {
+        let is_dense = self.rows.len() == self.stride;
+        // SAFETY: all rows of every column are of the slice that is borrowed for `'a`, one column behind the other, and so are
+        // this view's alone; `&mut self` lends them.
+        is_dense.then(|| unsafe {
+            core::slice::from_raw_parts_mut(self.first, self.columns * self.stride)
+        })
+    }
+
     /// The rows before `row`, and those from it on.
     ///
     /// # Panics

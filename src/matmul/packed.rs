@@ -116,11 +116,11 @@ impl core::error::Error for PlanError {}
 
 /// Rows that are multiplied together, of panels of so many bytes for a row's super-block. They are read again for each few columns, so
 /// they stay in half of the second-level cache, beside the columns and the tile that pass: of 360 bytes, 352 rows in 256 KiB, 704
-/// in 512. Each super-block of the columns is broadcast once for all of these rows, which takes 5% of the time with [`gemm::MC`] = 256 and
-/// half with twice as many; more than that would save less than it takes of scratch, an element for each row and column.
+/// in 512. Each super-block of the columns is broadcast once for all of these rows, which takes 5% of the time with 256 rows and
+/// half with [`gemm::MC`] = 512; more than that would save less than it takes of scratch, an element for each row and column.
 fn block(bytes: usize) -> usize {
     let fit = Caches::get().l2 / 2 / bytes.max(1);
-    (fit - fit % ROWS).clamp(gemm::MC, 2 * gemm::MC)
+    (fit - fit % ROWS).clamp(gemm::MC / 2, gemm::MC)
 }
 
 /// Rows that are copied fill whole lines.
@@ -155,7 +155,7 @@ impl Plan {
             let values = a.checked_next_multiple_of(gemm::MC)?.checked_mul(b.checked_add(256)?)?;
             values.checked_mul(BYTES).filter(|&bytes| bytes < isize::MAX as usize / 2)
         };
-        let product = fits(rows, k).and(fits(columns, k)).and(fits(columns, 2 * gemm::MC));
+        let product = fits(rows, k).and(fits(columns, k)).and(fits(columns, gemm::MC));
         product.ok_or(too_large)?;
         // Of no blocks there is nothing to pack.
         let packed = kernels.packed_lines(format, k).filter(|_| k > 0);

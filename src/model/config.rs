@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::gguf::{Gguf, Quoted, Value};
+use crate::kernels::Kernels;
 use crate::kernels::elementwise::RopePairs;
 
 use super::Error;
@@ -45,6 +46,16 @@ impl fmt::Display for Architecture {
 pub(crate) enum Gate {
     Silu,
     Gelu,
+}
+
+impl Gate {
+    /// `gate = f(gate) · up`.
+    pub(super) fn apply(self, kernels: &Kernels, gate: &mut [f32], up: &[f32]) {
+        match self {
+            Gate::Silu => kernels.silu_mul(gate, up),
+            Gate::Gelu => kernels.gelu_mul(gate, up),
+        }
+    }
 }
 
 /// The hyper-parameters, checked against each other.

@@ -1,6 +1,7 @@
 //! Slices that threads take pieces of, several of them in step.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Something that is divided into pieces, each of which one thread gets.
 ///
@@ -80,6 +81,99 @@ unsafe impl<'a, T: Send> Divide for Chunks<'a, T> {
     }
 }
 
+/// Rows of equal length, cut across: a piece is the same few items of every row, or of some rows.
+pub struct Strips<'a, T> {
+    start: *mut T,
+    rows: usize,
+    len: usize,
+    width: usize,
+    /// Strips that are a piece each; each of those behind them is so many pieces of fewer rows.
+    whole: usize,
+    parts: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: as for `Chunks`.
+unsafe impl<T: Send> Sync for Strips<'_, T> {}
+
+impl<'a, T> Strips<'a, T> {
+    /// Strips of `width` items of each of the rows that `items` divides into; the last may have fewer. What is left when each of
+    /// `threads` has got as many strips as the others is divided by rows, at least `least` of them a piece.
+    ///
+    /// # Panics
+    /// If it does not divide into so many, or any of the last three is 0.
+    pub fn of(items: &'a mut [T], rows: usize, width: usize, threads: usize, least: usize) -> Self {
+        let len = items.len().checked_div(rows).unwrap_or(0);
+        assert_eq!(len * rows, items.len(), "rows of {} items", items.len());
+        Strips {
+            start: items.as_mut_ptr(),
+            rows,
+            len,
+            width,
+            whole: len / width / threads * threads,
+            parts: (rows / least).clamp(1, threads),
+            slice: PhantomData,
+        }
+    }
+}
+
+// SAFETY: pieces have different items of each row, or different rows, of a slice of `T: Send`.
+unsafe impl<'a, T: Send> Divide for Strips<'a, T> {
+    type Piece = Strip<'a, T>;
+
+    fn pieces(&self) -> usize {
+        self.whole + (self.len.div_ceil(self.width) - self.whole) * self.parts
+    }
+
+    unsafe fn piece(&self, i: usize) -> Strip<'a, T> {
+        debug_assert!(i < self.pieces());
+        let (strip, part, parts) = match i.checked_sub(self.whole) {
+            None => (i, 0, 1),
+            Some(i) => (self.whole + i / self.parts, i % self.parts, self.parts),
+        };
+        let at = strip * self.width;
+        Strip {
+            start: self.start,
+            len: self.len,
+            items: at..self.len.min(at + self.width),
+            rows: self.rows * part / parts..self.rows * (part + 1) / parts,
+            slice: PhantomData,
+        }
+    }
+}
+
+/// A piece of [`Strips`].
+pub struct Strip<'a, T> {
+    start: *mut T,
+    len: usize,
+    items: Range<usize>,
+    rows: Range<usize>,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+impl<T> Strip<'_, T> {
+    /// Where its items are in each row.
+    pub fn items(&self) -> Range<usize> {
+        self.items.clone()
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// The items of a row.
+    pub fn row(&mut self, row: usize) -> &mut [T] {
+        assert!(self.rows.contains(&row), "row {row} of {:?}", self.rows);
+        // SAFETY: inside the slice that is borrowed exclusively for the lifetime; no other piece has these items, and `&mut self`
+        // lends one row at a time.
+        unsafe {
+            let start = self.start.add(row * self.len + self.items.start);
+            std::slice::from_raw_parts_mut(start, self.items.len())
+        }
+    }
+}
+
 macro_rules! divide_in_step {
     ($($name:ident)+) => {
         // SAFETY: as each of them.
@@ -120,6 +214,28 @@ mod tests {
     fn all<D: Divide>(divide: D) -> Vec<D::Piece> {
         // SAFETY: each once.
         (0..divide.pieces()).map(|i| unsafe { divide.piece(i) }).collect()
+    }
+
+    #[test]
+    fn strips_are_all_items_and_what_threads_cannot_share_is_divided_by_rows() {
+        for threads in 1..6 {
+            let mut items = vec![0; 5 * 7];
+            let strips = all(Strips::of(&mut items, 5, 3, threads, 2));
+            let whole = 2 - 2 % threads;
+            let parts = if threads == 1 { 1 } else { 2 };
+            assert_eq!(strips.len(), whole + (3 - whole) * parts, "{threads} threads");
+            for mut strip in strips {
+                assert!(strip.rows().len() >= 2 && strip.items().start.is_multiple_of(3));
+                for row in strip.rows() {
+                    let start = strip.items().start;
+                    for (i, item) in strip.row(row).iter_mut().enumerate() {
+                        *item += 1 + 7 * row + start + i;
+                    }
+                }
+            }
+            assert_eq!(items, (1..=5 * 7).collect::<Vec<_>>(), "{threads} threads");
+        }
+        assert!(all(Strips::<u8>::of(&mut [], 3, 2, 1, 1)).is_empty());
     }
 
     #[test]

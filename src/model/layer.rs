@@ -9,7 +9,6 @@ use crate::kernels::attention::CacheElement;
 use super::attend::Attention;
 use super::cache::{Cache, CacheHead};
 use super::columns::{Columns, Quantised, quantize};
-use super::config::Gate;
 use super::divide::{self, Chunks};
 use super::rope::Frequencies;
 use super::stats::{Operation, Timer};
@@ -34,6 +33,8 @@ pub struct Buffers {
     up: Vec<f32>,
     /// The columns of the next product.
     pub quantised: Quantised,
+    /// Those of the product behind a gate, which are written while others are read.
+    gated: Quantised,
     /// `[cos, sin]` for each token and pair: of layers that see everything, and of those with a window.
     pub angles: [Vec<[f32; 2]>; 2],
     pub workspaces: Workspaces,
@@ -77,8 +78,17 @@ impl<'a> Batch<'a> {
         quantised: &Quantised,
         products: [(&Matrix, &mut Vec<f32>); N],
     ) {
-        let Batch { model, pool, timer, .. } = *self;
-        Columns { pool, model, workspaces, timer, x, quantised }.multiply(products);
+        self.columns(workspaces, x, quantised).multiply(products);
+    }
+
+    fn columns<'b>(
+        &'b self,
+        workspaces: &'b Workspaces,
+        x: &'b [f32],
+        quantised: &'b Quantised,
+    ) -> Columns<'b> {
+        let Batch { model, pool, timer, tokens: columns, .. } = *self;
+        Columns { pool, model, workspaces, timer, columns, x, quantised }
     }
 
     /// Writes the tokens' rows of the embedding table.
@@ -279,6 +289,16 @@ impl<'a> Batch<'a> {
     fn feed_forward(&self, s: &mut Buffers, layer: &Layer) {
         let (config, kernels) = (self.config(), self.model.kernels());
         let len = config.feed_forward;
+        if let Some((scale, strips)) = s.gated.strips(self.tokens, &layer.down, self.pool.threads())
+        {
+            self.columns(&s.workspaces, &s.h, &s.quantised).multiply_gated(
+                [&layer.gate, &layer.up],
+                config.gate,
+                scale,
+                strips,
+            );
+            return self.multiply(&s.workspaces, &[], &s.gated, [(&layer.down, &mut s.h)]);
+        }
         s.gate.resize(self.tokens * len, 0.0);
         s.up.resize(self.tokens * len, 0.0);
         let products = [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)];
@@ -288,10 +308,7 @@ impl<'a> Batch<'a> {
             (Chunks::rows(&mut s.gate, self.tokens), s.quantised.rows(self.tokens, &[&layer.down]));
         self.pool.each(rows, |token, (gate, row)| {
             let up = &up[token * len..(token + 1) * len];
-            self.timer.time(Operation::Gate, || match config.gate {
-                Gate::Silu => kernels.silu_mul(gate, up),
-                Gate::Gelu => kernels.gelu_mul(gate, up),
-            });
+            self.timer.time(Operation::Gate, || config.gate.apply(kernels, gate, up));
             self.timer.time(Operation::Quantise, || quantize(kernels, gate, row));
         });
         self.multiply(&s.workspaces, &s.gate, &s.quantised, [(&layer.down, &mut s.h)]);

@@ -223,7 +223,7 @@ impl<'m> Session<'m> {
         });
         self.logits.resize(rows.len() * config.vocab, 0.0);
         let (workspaces, x, quantised) = (&s.workspaces, &s.h, &s.quantised);
-        Columns { pool, model, workspaces, timer, x, quantised }
+        Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
             .multiply([(&model.output, &mut self.logits)]);
         self.count(start, loops, 0);
         &mut self.logits

@@ -18,18 +18,20 @@ pub struct Workspace {
     panels: Vec<gemm::Workspace>,
     /// Results of a product, or of attention.
     results: Vec<f32>,
+    /// Those of a gate's two products.
+    gated: Vec<f32>,
     lines: Vec<Line>,
     states: Vec<Softmax>,
 }
 
 impl Workspaces {
-    /// Makes one for each of so many threads, each with the scratch of a product of so many columns.
+    /// Makes one for each of so many threads, each with the scratch of products of so many columns.
     pub fn reserve(&self, threads: usize, columns: usize) {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = threads.saturating_sub(free.len());
         free.extend((0..missing).map(|_| Workspace::default()));
         for space in &mut *free {
-            let _ = space.product(columns, None);
+            let _ = space.gated(columns, None, gemm::MC);
         }
     }
 
@@ -45,13 +47,25 @@ impl Workspaces {
 impl Workspace {
     /// Scratch of a product of so many columns, of `depth` where the format is not quantised; none where so few need none.
     pub fn product(&mut self, columns: usize, depth: Option<usize>) -> Option<Scratch<'_>> {
+        self.gated(columns, depth, 0).0
+    }
+
+    /// As [`product`](Self::product), with room for so many rows of two products.
+    pub fn gated(
+        &mut self,
+        columns: usize,
+        depth: Option<usize>,
+        rows: usize,
+    ) -> (Option<Scratch<'_>>, [&mut [f32]; 2]) {
+        let both = grown(&mut self.gated, 2 * rows * columns, 0.0);
         let len = Scratch::tile_len(columns);
-        (len > 0).then(|| {
+        let scratch = (len > 0).then(|| {
             self.panels.resize(1, gemm::Workspace::ZERO);
             let lines = depth.map_or(0, |depth| Scratch::lines_len(columns, depth));
             let lines = grown(&mut self.lines, lines, Line::ZERO);
             Scratch::new(&mut self.panels[0], grown(&mut self.results, len, 0.0), lines)
-        })
+        });
+        (scratch, both.split_at_mut(rows * columns).into())
     }
 
     /// So many numbers, whatever they are.

@@ -200,7 +200,7 @@ fn packed_products_keep_to_their_slices_and_registers() {
     let (mut w, mut x) = (Buffer::new(MOST * 2 * 1024), Buffer::new(2 * (NR + 3)));
     let (mut floats, mut bias) = (Buffer::new(513 * (NR + 3)), Buffer::new(MOST));
     let mut packed = Buffer::new((MOST + ROWS) * 2 * 1024 / 64);
-    let mut scratch = Buffer::new(Workspace::LINES + MC * (NR + 3) / 16 + 4096);
+    let mut scratch = Buffer::new(Workspace::LINES + MC * (NR + 3) / 16 + 16384);
     let mut out = Buffer::new(STRIDE * (NR + 3));
     for format in Format::ALL {
         let k = if format.block_len() == 32 { 288 } else { 512 };

@@ -53,8 +53,9 @@ pub const ROWS: usize = 32;
 /// with two multiplications; with four columns they would not. AVX-512, with 32 registers, has 24 of sums for as many.
 pub const NR: usize = 6;
 /// Rows whose panels are unpacked together. To broadcast a super-block of six columns costs about what two panels cost to
-/// multiply with it, so 6% of 32; these take 92 KiB, and the smallest second-level cache of today has 256.
-pub const MC: usize = 256;
+/// multiply with it, so 3% of 64; these take 180 KiB, and the smallest second-level cache of today has 256. Half as many took 6%
+/// longer on Zen 3 (docs/matmul.md).
+pub const MC: usize = 512;
 
 /// A super-block of eight rows.
 #[cfg(target_arch = "x86_64")]

@@ -23,7 +23,7 @@ use crate::formats::{ActBlock, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K}
 use crate::kernels::gemv::fetch;
 use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
-use unpack::Interleave;
+use unpack::{Interleave, byte_pairs, word_pairs};
 
 pub const GEMMS: Gemms = blocks_of_32::gemms(Gemms {
     q2_k: Some(sibling!(gemm::<BlockQ2K, Intrinsics> as Gemm)),
@@ -274,28 +274,38 @@ fn store(register: __m256i, out: &mut [u8; 32]) {
 /// Unpacks a super-block of eight rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn interleave<B: Interleave>(w: [&B; MR], panel: &mut Panel) {
-    let mut rows = [[_mm256_setzero_si256(); 8]; MR];
-    for (r, w) in w.into_iter().enumerate() {
-        // SAFETY: the features are enabled.
-        let w = unsafe { w.unpack() };
-        rows[r] = w.quants;
-        for (scales, s) in panel.scales.iter_mut().zip(&w.scales[..256 / B::SHARED]) {
-            scales[r] = u32::from(i16::from(*s) as u16) * 0x1_0001;
-        }
-        let mins = w.mins[..256 / B::SHARED].as_chunks::<2>().0;
-        for (mins, m) in panel.mins.iter_mut().zip(mins) {
-            mins[r] = u32::from(m[0] as u16) | u32::from(m[1] as u16) << 16;
-        }
-        panel.d[r] = w.d;
-        panel.dmin[r] = w.dmin;
-    }
-    for (j, out) in panel.quants.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let columns = transposed(rows.map(|row| row[j]));
-        for (column, out) in columns.into_iter().zip(out) {
-            // SAFETY: the array holds 32 bytes.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), column) };
+    // SAFETY: AVX2 is enabled.
+    unsafe { B::quants(w, &mut panel.quants) };
+    let factors = w.map(B::factors);
+    let [scales, mins] = [0, 1].map(|i| factors.map(|factors| factors[i]));
+    for part in 0..32 / B::SHARED {
+        let (scales, mins) = (byte_pairs(&scales, part), byte_pairs(&mins, part));
+        let outs = panel.scales.as_chunks_mut::<2>().0.iter_mut().zip(&mut panel.mins);
+        for (i, (scale_out, min_out)) in outs.enumerate().skip(4 * part).take(4) {
+            for (out, first) in scale_out.iter_mut().zip([0, 8]) {
+                store_words(word_pairs(scales[i % 4], first, first), out);
+            }
+            if B::OFFSET == 0 {
+                store_words(word_pairs(mins[i % 4], 0, 8), min_out);
+            }
         }
     }
+    let halves = w.map(B::halves);
+    for (i, out) in [&mut panel.d, &mut panel.dmin].into_iter().enumerate() {
+        let halves = halves.map(|halves| halves[i]);
+        // SAFETY: the arrays hold eight halves and eight floats.
+        unsafe {
+            let halves = _mm_loadu_si128(halves.as_ptr().cast());
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(halves));
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_words(register: __m256i, out: &mut [u32; MR]) {
+    // SAFETY: the array holds 32 bytes.
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
 }
 
 /// Asks for a block that is read later: rows and columns lie apart, which no prefetcher of today foresees.
@@ -306,28 +316,4 @@ fn prefetch<const HINT: i32, B>(block: &B) {
     for line in (0..size_of::<B>()).step_by(64) {
         _mm_prefetch::<HINT>(start.wrapping_add(line));
     }
-}
-
-/// Eight rows of eight 32-bit words, transposed.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn transposed(r: [__m256i; 8]) -> [__m256i; 8] {
-    let pairs = |a, b| [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)];
-    let fours = |a, b| [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)];
-    let quarter = |a, b, c, d| {
-        let ([low_0, high_0], [low_1, high_1]) = (pairs(a, b), pairs(c, d));
-        let ([w0, w1], [w2, w3]) = (fours(low_0, low_1), fours(high_0, high_1));
-        [w0, w1, w2, w3]
-    };
-    // Words 0 to 3 of four rows in the lower halves, 4 to 7 in the upper ones.
-    let first = quarter(r[0], r[1], r[2], r[3]);
-    let second = quarter(r[4], r[5], r[6], r[7]);
-    core::array::from_fn(|i| {
-        let (a, b) = (first[i % 4], second[i % 4]);
-        if i < 4 {
-            _mm256_permute2x128_si256::<0x20>(a, b)
-        } else {
-            _mm256_permute2x128_si256::<0x31>(a, b)
-        }
-    })
 }

@@ -33,7 +33,8 @@ use core::arch::x86_64::*;
 
 use super::super::packed::{Packing, Packings, Rows, elements, elements_mut};
 use super::super::{Gemm, Gemms, Layout, MR, Workspace};
-use super::{GROUP, Intrinsics, transposed};
+use super::unpack::transposed;
+use super::{GROUP, Intrinsics};
 use crate::formats::{ActBlock, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
