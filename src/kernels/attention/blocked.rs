@@ -84,20 +84,23 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
     };
     // A tile of keys and values stays in the first-level cache while all queries pass.
     for tile in (first - first % TILE..last).step_by(TILE) {
-        let outs = out.chunks_mut(ROWS * queries.head_dim);
-        for (i, (out, states)) in outs.zip(states.chunks_mut(ROWS)).enumerate() {
-            let at = At { queries, cache, visible, tile, row: i * ROWS };
+        let (mut out, mut states, mut row) = (&mut *out, &mut *states, 0);
+        while !states.is_empty() {
+            // Four and five are three and what is left: each number more is code that is seldom run.
+            let rows = if states.len() < ROWS { states.len().min(3) } else { ROWS };
+            let ((these, after), (part, rest)) =
+                (states.split_at_mut(rows), out.split_at_mut(rows * queries.head_dim));
+            let at = At { queries, cache, visible, tile, row };
             // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller.
             unsafe {
-                match states.len() {
-                    1 => at.block::<A, L, 1>(out, states),
-                    2 => at.block::<A, L, 2>(out, states),
-                    3 => at.block::<A, L, 3>(out, states),
-                    4 => at.block::<A, L, 4>(out, states),
-                    5 => at.block::<A, L, 5>(out, states),
-                    _ => at.block::<A, L, ROWS>(out, states),
+                match rows {
+                    1 => at.block::<A, L, 1>(part, these),
+                    2 => at.block::<A, L, 2>(part, these),
+                    3 => at.block::<A, L, 3>(part, these),
+                    _ => at.block::<A, L, ROWS>(part, these),
                 }
             }
+            (out, states, row) = (rest, after, row + rows);
         }
     }
 }
