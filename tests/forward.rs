@@ -6,11 +6,12 @@ use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use quintile::gguf::{Gguf, OpenOptions};
+use quintile::gguf::{Builder, Gguf, OpenOptions, Value as MetadataValue};
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
 use quintile::model::{CacheType, Model, Pool, Session, SessionOptions};
 use quintile::quantize::{FileType, Plan, WriteOptions};
+use quintile::tensor::Dims;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -152,7 +153,7 @@ const QUANTISED: [FileType; 12] = [
 /// The reference with its model quantised, in a file that is overwritten by the next, and with the
 /// beginning of its prompt: emulators are slow.
 fn quantised(r: &Reference, file_type: FileType, isa: Isa) -> Reference {
-    let name = format!("forward-{}.gguf", std::process::id());
+    let name = format!("forward-{}-{}.gguf", r.name, std::process::id());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = Gguf::open(&r.file, &OpenOptions::default()).unwrap();
     let plan = Plan::new(&source, file_type).unwrap();
@@ -160,6 +161,74 @@ fn quantised(r: &Reference, file_type: FileType, isa: Isa) -> Reference {
     plan.write(&Kernels::new(isa), &pool, &file, &WriteOptions::default()).unwrap();
     let prompt = r.prompt[..20].to_vec();
     Reference { name: r.name.clone(), file, prompt, first_row: 12, logits: Vec::new() }
+}
+
+/// The reference with `times` as many values between its gates and `down`: rows of gate and up, and values of rows of down, again and
+/// again.
+fn widened(r: &Reference, times: usize) -> Reference {
+    const GATES: [&str; 2] = ["ffn_gate", "ffn_up"];
+    let source = Gguf::open(&r.file, &OpenOptions::default()).unwrap();
+    let mut builder = Builder::new();
+    for (key, value) in source.metadata().iter() {
+        if key.ends_with(".feed_forward_length") {
+            let len = source.metadata().u32(key).unwrap().unwrap();
+            builder.metadata(key, MetadataValue::U32(len * times as u32));
+        } else {
+            builder.metadata(key, value);
+        }
+    }
+    let name_is = |name: &str, parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    for tensor in source.tensors() {
+        let [k, rows] = [tensor.dims.k(), tensor.dims.rows()];
+        let dims = match &tensor.name {
+            name if name_is(name, &GATES) => Dims::new(&[k, rows * times]).unwrap(),
+            name if name.contains("ffn_down") => Dims::new(&[k * times, rows]).unwrap(),
+            _ => tensor.dims,
+        };
+        builder.tensor(tensor.name.as_str(), dims, tensor.type_id);
+    }
+    let name = format!("{}-wide", r.name);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.gguf"));
+    let mut writer = builder.create(&file).unwrap();
+    for tensor in source.tensors() {
+        let bytes = source.tensor_bytes(tensor);
+        let run = match &tensor.name {
+            name if name_is(name, &GATES) => bytes.len(),
+            name if name.contains("ffn_down") => bytes.len() / tensor.dims.rows(),
+            _ => {
+                writer.write(bytes).unwrap();
+                continue;
+            }
+        };
+        for run in bytes.chunks(run) {
+            (0..times).for_each(|_| writer.write(run).unwrap());
+        }
+    }
+    writer.finish().unwrap();
+    Reference { name, file, prompt: r.prompt.clone(), logits: Vec::new(), ..*r }
+}
+
+#[test]
+fn gates_that_are_computed_in_strips_give_the_bits_of_single_tokens() {
+    // To 1280 and 1152 values, two strips and a part, of which two threads get one each, and three threads parts.
+    for (name, times) in [("qwen2", 5), ("gemma3", 12)] {
+        let r = references().into_iter().find(|r| r.name == name).unwrap();
+        let wide = widened(&r, times);
+        for file_type in [FileType::Q8_0, FileType::Q5KM] {
+            let mut narrow = quantised(&wide, file_type, Isa::detect());
+            let many = if emulated() { 20 } else { 150 };
+            narrow.prompt = r.prompt.iter().copied().cycle().take(many).collect();
+            let want = bits(&logits(&narrow, Isa::detect(), 1, 1, CacheType::F16));
+            for isa in [Isa::detect(), Isa::SCALAR] {
+                for threads in [1, 2, 3, 7] {
+                    let got = bits(&logits(&narrow, isa, threads, 512, CacheType::F16));
+                    assert!(got == want, "{file_type}, {}, {threads} threads", isa.level());
+                }
+            }
+            std::fs::remove_file(narrow.file).unwrap();
+        }
+        std::fs::remove_file(wide.file).unwrap();
+    }
 }
 
 /// The digests in `tests/data/digests.txt`: `QUINTILE_WRITE_DIGESTS=1 cargo test --test forward digests` writes
