@@ -14,6 +14,8 @@
 // put together in integer registers, two by one load of four bytes and one of two.
 
 .set COPIES, 64
+// What rows that come from memory one behind the other ask for this early: that of src/kernels/gemv/mod.rs.
+.set BLOCKS_AHEAD, 4096
 
     .p2align 5
 80: // shifts of low nibbles, and of high ones
@@ -141,14 +143,22 @@
     BLOCKS_TERM ymm3, 16
 .endm
 
-// The loop over a row. \group adds one group to the lanes, \bytes is the size of a block.
-.macro BLOCKS_ROW group, bytes
+// The loop over a row. \group adds one group to the lanes, \bytes is the size of a block; lines are asked for \ahead bytes before
+// they are read, if that is not 0.
+.macro BLOCKS_ROW group, bytes, ahead=0
     mov         r8d, edx
     and         r8d, 7
     shr         rdx, 3
     je          20f
     .p2align 5
 10:
+.if \ahead
+.irp line, 0, 64, 128, 192, 256
+.if \line < 8*\bytes
+    prefetcht0  [rdi + \ahead + \line]
+.endif
+.endr
+.endif
     \group
     add         rdi, 8*\bytes
     add         rsi, 320

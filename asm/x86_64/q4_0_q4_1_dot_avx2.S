@@ -1,6 +1,8 @@
 // float quintile_{q4_0,q4_1}_dot_avx2(const block *row, const act_block *x, size_t blocks)
+// float quintile_{q4_0,q4_1}_dot_ahead_avx2(..)
 //
-// One row of Q4_0 or Q4_1 times one row of byte activations, by the contract of src/kernels/qdot/mod.rs.
+// One row of Q4_0 or Q4_1 times one row of byte activations, by the contract of src/kernels/qdot/mod.rs. The second asks for what
+// comes after it, early enough for a row that comes from memory.
 //
 // Registers as in blocks_of_32.S; a block of Q4_0 is 18 bytes: d, 16 of nibbles; one of Q4_1 is 20: d, m, 16 of nibbles.
 //
@@ -45,9 +47,24 @@ FUNCTION quintile_q4_0_dot_avx2
     BLOCKS_LEAVE
 END quintile_q4_0_dot_avx2
 
+FUNCTION quintile_q4_0_dot_ahead_avx2
+    BLOCKS_ENTER
+    BLOCKS_NIBBLES
+    vpsllw      ymm12, ymm14, 3
+    BLOCKS_ROW  Q4_0_GROUP, 18, BLOCKS_AHEAD
+    BLOCKS_LEAVE
+END quintile_q4_0_dot_ahead_avx2
+
 FUNCTION quintile_q4_1_dot_avx2
     BLOCKS_ENTER
     BLOCKS_NIBBLES
     BLOCKS_ROW  Q4_1_GROUP, 20
     BLOCKS_LEAVE
 END quintile_q4_1_dot_avx2
+
+FUNCTION quintile_q4_1_dot_ahead_avx2
+    BLOCKS_ENTER
+    BLOCKS_NIBBLES
+    BLOCKS_ROW  Q4_1_GROUP, 20, BLOCKS_AHEAD
+    BLOCKS_LEAVE
+END quintile_q4_1_dot_ahead_avx2

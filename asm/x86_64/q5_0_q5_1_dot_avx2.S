@@ -1,6 +1,8 @@
 // float quintile_{q5_0,q5_1}_dot_avx2(const block *row, const act_block *x, size_t blocks)
+// float quintile_{q5_0,q5_1}_dot_ahead_avx2(..)
 //
-// One row of Q5_0 or Q5_1 times one row of byte activations, by the contract of src/kernels/qdot/mod.rs.
+// One row of Q5_0 or Q5_1 times one row of byte activations, by the contract of src/kernels/qdot/mod.rs. The second asks for what
+// comes after it, early enough for a row that comes from memory.
 //
 // Registers as in blocks_of_32.S; a block of Q5_0 is 22 bytes: d, 4 of fifth bits, 16 of nibbles; one of Q5_1 is 24: d, m, then
 // the same.
@@ -66,6 +68,15 @@ FUNCTION quintile_q5_0_dot_avx2
     BLOCKS_LEAVE
 END quintile_q5_0_dot_avx2
 
+FUNCTION quintile_q5_0_dot_ahead_avx2
+    BLOCKS_ENTER
+    BLOCKS_NIBBLES
+    BLOCKS_FIFTH_BITS
+    vpsllw      ymm12, ymm14, 4
+    BLOCKS_ROW  Q5_0_GROUP, 22, BLOCKS_AHEAD
+    BLOCKS_LEAVE
+END quintile_q5_0_dot_ahead_avx2
+
 FUNCTION quintile_q5_1_dot_avx2
     BLOCKS_ENTER
     BLOCKS_NIBBLES
@@ -73,3 +84,11 @@ FUNCTION quintile_q5_1_dot_avx2
     BLOCKS_ROW  Q5_1_GROUP, 24
     BLOCKS_LEAVE
 END quintile_q5_1_dot_avx2
+
+FUNCTION quintile_q5_1_dot_ahead_avx2
+    BLOCKS_ENTER
+    BLOCKS_NIBBLES
+    BLOCKS_FIFTH_BITS
+    BLOCKS_ROW  Q5_1_GROUP, 24, BLOCKS_AHEAD
+    BLOCKS_LEAVE
+END quintile_q5_1_dot_ahead_avx2

@@ -1,6 +1,8 @@
 // float quintile_q8_0_dot_avx2(const block_q8_0 *row, const act_block *x, size_t blocks)
+// float quintile_q8_0_dot_ahead_avx2(..)
 //
-// One Q8_0 row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs.
+// One Q8_0 row times one row of byte activations, by the contract of src/kernels/qdot/mod.rs. The second asks for what
+// comes after it, early enough for a row that comes from memory.
 //
 // Registers as in blocks_of_32.S, of whose constants it needs ymm14; a block of the row is 34 bytes: d, 32 of quants.
 //
@@ -35,3 +37,9 @@ FUNCTION quintile_q8_0_dot_avx2
     BLOCKS_ROW  Q8_0_GROUP, 34
     BLOCKS_LEAVE
 END quintile_q8_0_dot_avx2
+
+FUNCTION quintile_q8_0_dot_ahead_avx2
+    BLOCKS_ENTER
+    BLOCKS_ROW  Q8_0_GROUP, 34, BLOCKS_AHEAD
+    BLOCKS_LEAVE
+END quintile_q8_0_dot_ahead_avx2

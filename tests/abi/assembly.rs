@@ -125,16 +125,21 @@ functions! {
     quintile_gemm_q8_0_16x4_avx2: Avx2Asm, Kind::Tile(Format::Q8_0, 4);
     quintile_q2_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q2K);
     quintile_q3_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q3K);
+    quintile_q4_0_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q4_0);
     quintile_q4_0_dot_avx2: Avx2Asm, Kind::Row(Format::Q4_0);
+    quintile_q4_1_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q4_1);
     quintile_q4_1_dot_avx2: Avx2Asm, Kind::Row(Format::Q4_1);
     quintile_q4_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q4K);
     quintile_q4_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q4K);
+    quintile_q5_0_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q5_0);
     quintile_q5_0_dot_avx2: Avx2Asm, Kind::Row(Format::Q5_0);
+    quintile_q5_1_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q5_1);
     quintile_q5_1_dot_avx2: Avx2Asm, Kind::Row(Format::Q5_1);
     quintile_q5_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q5K);
     quintile_q5_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q5K);
     quintile_q6_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q6K);
     quintile_q6_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q6K);
+    quintile_q8_0_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q8_0);
     quintile_q8_0_dot_avx2: Avx2Asm, Kind::Row(Format::Q8_0);
 }
 

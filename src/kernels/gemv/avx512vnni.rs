@@ -10,4 +10,5 @@ pub const GEMVS: Gemvs = Gemvs {
     q5_k: Some(Q5_K.gemv),
     q6_k: Some(Q6_K.gemv),
     q8_k: Some(Q8_K.gemv),
+    ..Gemvs::NONE
 };
