@@ -29,7 +29,7 @@ fn cases() -> impl Iterator<Item = (Kernels, Side)> {
 
 /// Every length up to three blocks of 64, and around blocks of 256.
 fn lengths() -> impl Iterator<Item = usize> {
-    (0..=3 * 64).chain([255, 256, 257, 511, 512, 513, 640, 1000])
+    (0..=3 * 64).chain([255, 256, 257, 511, 512, 513, 517, 640, 1000])
 }
 
 /// Numbers between -2 and 2, always the same.

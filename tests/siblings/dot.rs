@@ -22,6 +22,22 @@ fn dot_f32_equals_scalar_for_every_length_up_to_three_blocks_and_any_alignment()
 }
 
 #[test]
+fn dot_f32_equals_scalar_for_long_slices_that_begin_anywhere_in_a_line() {
+    let mut g = Gen::from_size_and_seed(64, 2);
+    for n in [511, 512, 513, 517, 575, 576, 583, 640, 703, 1000] {
+        let (a, b) = (tame(&mut g, n + 16), tame(&mut g, n + 16));
+        for (i, j) in (0..16).flat_map(|i| (0..16).map(move |j| (i, j))) {
+            let (a, b) = (&a[i..][..n], &b[j..][..n]);
+            let want = SCALAR.dot_f32(a, b);
+            for kernels in siblings() {
+                let got = kernels.dot_f32(a, b);
+                assert!(same(got, want), "{kernels:?} n={n}, {i}, {j}: {got:e}, not {want:e}");
+            }
+        }
+    }
+}
+
+#[test]
 fn dot_f32_equals_scalar_on_adversarial_values() {
     check(10_000, |g| {
         let n = length(g);
