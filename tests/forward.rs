@@ -221,6 +221,9 @@ fn gates_that_are_computed_in_strips_give_the_bits_of_single_tokens() {
             let want = bits(&logits(&narrow, Isa::detect(), 1, 1, CacheType::F16));
             for isa in [Isa::detect(), Isa::SCALAR] {
                 for threads in [1, 2, 3, 7] {
+                    if emulated() && (isa == Isa::SCALAR || ![2, 3].contains(&threads)) {
+                        continue;
+                    }
                     let got = bits(&logits(&narrow, isa, threads, 512, CacheType::F16));
                     assert!(got == want, "{file_type}, {}, {threads} threads", isa.level());
                 }
