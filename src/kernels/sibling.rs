@@ -174,7 +174,7 @@ impl Kernels {
         ];
         let plain = |(operation, level)| Choice::new(operation, None, level);
         let products = chains.choices().chain(row_dots.choices());
-        let products = products.chain(row_pairs.choices()).chain(gemvs.choices());
+        let products = products.chain(row_pairs.choices()).chain(gemvs.choices("gemv"));
         let products = products.chain(gemms.choices("gemm"));
         let products = products.chain(gemm_packings.choices("gemm_packed"));
         first.into_iter().map(plain).chain(products).chain(last.into_iter().map(plain))

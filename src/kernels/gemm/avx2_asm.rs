@@ -108,6 +108,7 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Assembled> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Assembled> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Assembled> as Gemm)),
+    ..Gemms::NONE
 };
 
 pub const PACKINGS: Packings = Packings {
@@ -121,4 +122,5 @@ pub const PACKINGS: Packings = Packings {
     q4_k: Some(sibling!(packing::<BlockQ4K, Assembled>())),
     q5_k: Some(sibling!(packing::<BlockQ5K, Assembled>())),
     q6_k: Some(sibling!(packing::<BlockQ6K, Assembled>())),
+    ..Packings::NONE
 };

@@ -141,7 +141,7 @@ unsafe trait Layout: Copy {}
 pub(super) type Gemm =
     unsafe fn(w: &[u8], x: &[ActBlock], blocks: usize, space: &mut Workspace, out: &mut [f32]);
 
-/// The siblings of one level that multiply, or pack, by weight format: `None` where row dots serve, or rows stay as they are.
+/// The siblings of one level that multiply (many columns, or one), or pack, by weight format: `None` where row dots serve, or rows stay as they are.
 #[derive(Clone, Copy)]
 pub(super) struct ByFormat<T> {
     pub q4_0: Option<Sibling<T>>,
@@ -154,6 +154,7 @@ pub(super) struct ByFormat<T> {
     pub q4_k: Option<Sibling<T>>,
     pub q5_k: Option<Sibling<T>>,
     pub q6_k: Option<Sibling<T>>,
+    pub q8_k: Option<Sibling<T>>,
 }
 
 pub(super) type Gemms = ByFormat<Gemm>;
@@ -171,6 +172,7 @@ impl<T: Copy> ByFormat<T> {
         q4_k: None,
         q5_k: None,
         q6_k: None,
+        q8_k: None,
     };
 
     pub fn choices(self, operation: &'static str) -> impl Iterator<Item = Choice> {
@@ -182,7 +184,7 @@ impl<T: Copy> ByFormat<T> {
         })
     }
 
-    fn get(&self, format: Format) -> Option<Sibling<T>> {
+    pub fn get(&self, format: Format) -> Option<Sibling<T>> {
         match format {
             Format::Q4_0 => self.q4_0,
             Format::Q4_1 => self.q4_1,
@@ -194,6 +196,7 @@ impl<T: Copy> ByFormat<T> {
             Format::Q4K => self.q4_k,
             Format::Q5K => self.q5_k,
             Format::Q6K => self.q6_k,
+            Format::Q8K => self.q8_k,
             _ => None,
         }
     }

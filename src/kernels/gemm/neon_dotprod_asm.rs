@@ -72,4 +72,5 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Quads> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Quads> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Quads> as Gemm)),
+    ..Gemms::NONE
 };

@@ -7,7 +7,7 @@
 //! Every byte of a model's weights is read once a token, so memory does. It keeps up only if the lines are asked for
 //! earlier than the CPU's own prefetching asks: so weights are fetched [`AHEAD`], whatever kernel multiplies them.
 
-use super::sibling::{Choice, Sibling};
+use super::gemm::ByFormat;
 use crate::formats::{ActBlock, Format};
 
 #[cfg(asm_x86_64)]
@@ -28,63 +28,7 @@ pub const AHEAD: usize = 4096;
 pub(super) type Gemv = unsafe fn(w: &[u8], x: &[ActBlock], out: &mut [f32]);
 
 /// The siblings of one level, by weight format: `None` where row dots serve.
-#[derive(Clone, Copy)]
-pub(super) struct Gemvs {
-    pub q4_0: Option<Sibling<Gemv>>,
-    pub q4_1: Option<Sibling<Gemv>>,
-    pub q5_0: Option<Sibling<Gemv>>,
-    pub q5_1: Option<Sibling<Gemv>>,
-    pub q8_0: Option<Sibling<Gemv>>,
-    pub q2_k: Option<Sibling<Gemv>>,
-    pub q3_k: Option<Sibling<Gemv>>,
-    pub q4_k: Option<Sibling<Gemv>>,
-    pub q5_k: Option<Sibling<Gemv>>,
-    pub q6_k: Option<Sibling<Gemv>>,
-    pub q8_k: Option<Sibling<Gemv>>,
-}
-
-impl Gemvs {
-    /// No format has one.
-    pub const NONE: Gemvs = Gemvs {
-        q4_0: None,
-        q4_1: None,
-        q5_0: None,
-        q5_1: None,
-        q8_0: None,
-        q2_k: None,
-        q3_k: None,
-        q4_k: None,
-        q5_k: None,
-        q6_k: None,
-        q8_k: None,
-    };
-
-    pub fn choices(self) -> impl Iterator<Item = Choice> {
-        let quantised = Format::ALL.into_iter().filter(|format| format.activation().is_some());
-        quantised.map(move |format| Choice {
-            operation: "gemv",
-            format: Some(format),
-            level: self.get(format).map(|gemv| gemv.level),
-        })
-    }
-
-    fn get(&self, format: Format) -> Option<Sibling<Gemv>> {
-        match format {
-            Format::Q4_0 => self.q4_0,
-            Format::Q4_1 => self.q4_1,
-            Format::Q5_0 => self.q5_0,
-            Format::Q5_1 => self.q5_1,
-            Format::Q8_0 => self.q8_0,
-            Format::Q2K => self.q2_k,
-            Format::Q3K => self.q3_k,
-            Format::Q4K => self.q4_k,
-            Format::Q5K => self.q5_k,
-            Format::Q6K => self.q6_k,
-            Format::Q8K => self.q8_k,
-            _ => None,
-        }
-    }
-}
+pub(super) type Gemvs = ByFormat<Gemv>;
 
 impl super::Kernels {
     /// `out[r]` becomes the dot of row `r` and `x`, by the [contract](self). `w` holds the rows, one behind the other,

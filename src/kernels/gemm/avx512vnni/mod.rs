@@ -46,6 +46,7 @@ pub const GEMMS: Gemms = Gemms {
     q4_k: Some(sibling!(gemm::<BlockQ4K, Intrinsics> as Gemm)),
     q5_k: Some(sibling!(gemm::<BlockQ5K, Intrinsics> as Gemm)),
     q6_k: Some(sibling!(gemm::<BlockQ6K, Intrinsics> as Gemm)),
+    ..Gemms::NONE
 };
 
 pub const PACKINGS: Packings = Packings {
@@ -59,6 +60,7 @@ pub const PACKINGS: Packings = Packings {
     q4_k: Some(sibling!(packing::<BlockQ4K, Intrinsics>())),
     q5_k: Some(sibling!(packing::<BlockQ5K, Intrinsics>())),
     q6_k: Some(sibling!(packing::<BlockQ6K, Intrinsics>())),
+    ..Packings::NONE
 };
 
 /// Rows of a register.
