@@ -181,8 +181,10 @@ fn dequantize((kernels, format, row, mut out): ExactRow) -> Vec<f32> {
 
 #[library_benchmark(setup = exact_row)]
 #[bench::q4_k_avx2(Level::Avx2, Format::Q4K)]
+#[bench::q4_k_avx2_asm(Level::Avx2Asm, Format::Q4K)]
 #[bench::q5_k_scalar(Level::Scalar, Format::Q5K)]
 #[bench::q5_k_avx2(Level::Avx2, Format::Q5K)]
+#[bench::q5_k_avx2_asm(Level::Avx2Asm, Format::Q5K)]
 #[bench::q6_k_avx2(Level::Avx2, Format::Q6K)]
 #[bench::q8_0_avx2(Level::Avx2, Format::Q8_0)]
 fn qdot_exact((kernels, format, row, x): ExactRow) -> f32 {

@@ -27,6 +27,7 @@ macro_rules! files {
             include_str!("../../asm/x86_64/super_blocks.S"),
             include_str!("../../asm/x86_64/q4_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q5_k_dot_avx2.S"),
+            include_str!("../../asm/x86_64/q4_k_q5_k_dot_exact_avx2.S"),
             include_str!("../../asm/x86_64/super_blocks_16.S"),
             include_str!("../../asm/x86_64/q2_k_dot_avx2.S"),
             include_str!("../../asm/x86_64/q3_k_dot_avx2.S"),

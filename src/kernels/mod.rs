@@ -276,6 +276,7 @@ impl Kernels {
         return Kernels {
             dot_f32: sibling!(dot::avx2_asm::dot_f32),
             row_dots: qdot::avx2_asm::ROW_DOTS,
+            qdot_exact: sibling!(qdot_exact::avx2_asm::qdot_exact),
             gemms: gemm::avx2_asm::GEMMS,
             gemm_packings: gemm::avx2_asm::PACKINGS,
             gemvs: gemv::avx2_asm::GEMVS,

@@ -14,6 +14,9 @@ pub enum Kind {
     DotF32,
     /// A row of the format, and one of activations.
     Row(Format),
+    /// A row of the format, and a vector of f32.
+    #[cfg_attr(asm_aarch64, allow(dead_code))]
+    ExactRow(Format),
     /// Pairs of rows, a row of activations, and the place of a result for each.
     #[cfg_attr(asm_aarch64, allow(dead_code))]
     Pairs(Format),
@@ -130,12 +133,14 @@ functions! {
     quintile_q4_1_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q4_1);
     quintile_q4_1_dot_avx2: Avx2Asm, Kind::Row(Format::Q4_1);
     quintile_q4_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q4K);
+    quintile_q4_k_dot_exact_avx2: Avx2Asm, Kind::ExactRow(Format::Q4K);
     quintile_q4_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q4K);
     quintile_q5_0_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q5_0);
     quintile_q5_0_dot_avx2: Avx2Asm, Kind::Row(Format::Q5_0);
     quintile_q5_1_dot_ahead_avx2: Avx2Asm, Kind::Row(Format::Q5_1);
     quintile_q5_1_dot_avx2: Avx2Asm, Kind::Row(Format::Q5_1);
     quintile_q5_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q5K);
+    quintile_q5_k_dot_exact_avx2: Avx2Asm, Kind::ExactRow(Format::Q5K);
     quintile_q5_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q5K);
     quintile_q6_k_dot_avx2: Avx2Asm, Kind::Row(Format::Q6K);
     quintile_q6_k_gemv_avx2: Avx2Asm, Kind::Pairs(Format::Q6K);
@@ -274,6 +279,24 @@ fn the_assembled_row_dots_leave_the_registers_of_their_caller() {
             // SAFETY: `blocks` blocks of the format and of activations.
             let got = unsafe { call_assembly(label, f, &arguments) };
             assert_eq!(got.to_bits(), SCALAR.qdot(format, &weights, &acts).to_bits(), "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_assembled_exact_dots_leave_the_registers_of_their_caller() {
+    let (mut w, mut x) = (Buffer::new(9 * 320), Buffer::new(9 * 256));
+    for (name, kind, f) in functions() {
+        let Kind::ExactRow(format) = kind else { continue };
+        for (blocks, side) in row_cases(format) {
+            let (weights, vector) = (row(format, blocks), values(blocks * format.block_len(), 2));
+            let (w, x) = (w.input(side, &weights), x.input(side, &vector));
+            let label = format_args!("{name} of {blocks}, {side:?}");
+            let arguments = [w.as_ptr() as usize, x.as_ptr() as usize, blocks];
+            // SAFETY: `blocks` blocks of the format, and as many values.
+            let got = unsafe { call_assembly(label, f, &arguments) };
+            let want = SCALAR.qdot_exact(format, &weights, &vector);
+            assert_eq!(got.to_bits(), want.to_bits(), "{label}");
         }
     }
 }

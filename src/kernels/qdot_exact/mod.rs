@@ -19,6 +19,8 @@ pub(super) mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(asm_x86_64)]
+pub(super) mod avx2_asm;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
 #[cfg(target_arch = "aarch64")]
