@@ -55,6 +55,8 @@ ODD = "where the number of super-blocks is odd, nothing reads what is at the pla
 # Mutants that compute the same: a part of the file's name, a part of the mutated line, and why.
 EQUIVALENT = (
     ("x86_64", "    FRAME       ", "the stack pointer is rounded down to a multiple of 64 next"),
+    ("dot_exact", ".set EXACT_FRAME", "the stack pointer is rounded down to a multiple of 64 next"),
+    ("dot_exact", ".set EXACT_BYTES", "the bytes lie elsewhere in the frame"),
     ("super_blocks", "    K_SCALES    1", ODD),
     ("super_blocks", "    K_MINS      1", ODD),
     ("super_blocks", "    K_TERMS     1, 0", ODD),

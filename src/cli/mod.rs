@@ -118,18 +118,26 @@ fn one_line(message: &str) -> String {
 /// Spells out the options of several letters behind one dash, which users of other engines know; but not
 /// where they are the text of an option.
 fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    /// The last two are of `bench` alone: elsewhere `-pg` is a prompt, `g`.
+    const LETTERS: [(&str, &str); 5] = [
+        ("-ctk", "--cache-type-k"),
+        ("-ctv", "--cache-type-v"),
+        ("-tb", "--threads-batch"),
+        ("-pg", "--prompt-gen"),
+        ("-ub", "--ubatch"),
+    ];
     let mut out: Vec<OsString> = Vec::new();
     for arg in args {
+        let is_bench = out.get(1).is_some_and(|command| command == "bench");
         let is_text = out.last().is_some_and(|last| {
             ["-p", "--prompt", "--stop", "-f", "--file", "--"].iter().any(|option| last == option)
         });
         let spelled = arg.to_str().filter(|_| !is_text).and_then(|arg| {
-            [("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v"), ("-tb", "--threads-batch")]
-                .iter()
-                .find_map(|(short, long)| {
-                    let rest = arg.strip_prefix(short)?;
-                    (rest.is_empty() || rest.starts_with('=')).then(|| format!("{long}{rest}"))
-                })
+            let names: &[(&str, &str)] = if is_bench { &LETTERS } else { &LETTERS[..3] };
+            names.iter().find_map(|(short, long)| {
+                let rest = arg.strip_prefix(short)?;
+                (rest.is_empty() || rest.starts_with('=')).then(|| format!("{long}{rest}"))
+            })
         });
         out.push(spelled.map_or(arg, OsString::from));
     }

@@ -45,16 +45,16 @@ pub struct RuntimeArgs {
     pub batch: NonZeroUsize,
     /// Threads of batches: prefill (also -tb); the same as -t where not given
     #[arg(long, value_name = "N")]
-    threads_batch: Option<NonZeroUsize>,
+    pub threads_batch: Option<NonZeroUsize>,
     /// Cache keys as f16 or f32 (also -ctk)
     #[arg(long, value_name = "TYPE", default_value = "f16")]
-    cache_type_k: CacheType,
+    pub cache_type_k: CacheType,
     /// Cache values as f16 or f32 (also -ctv); the same as the keys
     #[arg(long, value_name = "TYPE", default_value = "f16")]
-    cache_type_v: CacheType,
+    pub cache_type_v: CacheType,
     /// Read the file into memory instead of mapping it
     #[arg(long)]
-    no_mmap: bool,
+    pub no_mmap: bool,
 }
 
 /// A text from the command line, a file, or stdin.

@@ -1,5 +1,6 @@
 //! What the time of a session went to.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,27 @@ pub struct Stats {
     pub prefill: Passes,
     /// Single tokens.
     pub decode: Passes,
+}
+
+impl AddAssign<&Stats> for Stats {
+    fn add_assign(&mut self, other: &Stats) {
+        self.prefill += &other.prefill;
+        self.decode += &other.decode;
+    }
+}
+
+impl AddAssign<&Passes> for Passes {
+    fn add_assign(&mut self, other: &Passes) {
+        self.passes += other.passes;
+        self.tokens += other.tokens;
+        self.wall += other.wall;
+        self.threads_wall += other.threads_wall;
+        self.barriers += other.barriers;
+        self.weight_bytes += other.weight_bytes;
+        for (sum, time) in self.times.iter_mut().zip(&other.times) {
+            *sum += time;
+        }
+    }
 }
 
 /// What threads add to while they work.

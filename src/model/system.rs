@@ -18,6 +18,11 @@ pub fn processors() -> NonZeroUsize {
     NonZeroUsize::new(linux::affinity().len()).unwrap_or_else(fallback)
 }
 
+/// The CPUs that this process may run on, by number; none where the system does not tell.
+pub fn affinity() -> Vec<usize> {
+    linux::affinity()
+}
+
 /// Bytes of memory that can be had without swapping, where the system tells: what is available on the
 /// machine, and at most what the control group leaves.
 pub fn memory_available() -> Option<u64> {

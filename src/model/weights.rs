@@ -151,6 +151,19 @@ impl Model {
         }
     }
 
+    /// Multiply-adds by weights that reading so many tokens takes: every matrix for each of them, but that of the
+    /// logits for the last one alone.
+    pub fn weight_products(&self, tokens: u64) -> u64 {
+        let elements = |t: &TensorInfo| t.dims.iter().map(|&d| d as u64).product::<u64>();
+        let tensors = self.file.tensors();
+        let (output, embedding) = (self.output.tensor, self.embedding.tensor);
+        let matrices = tensors
+            .iter()
+            .enumerate()
+            .filter(|(i, t)| ![output, embedding].contains(i) && t.dims.len() > 1);
+        tokens * matrices.map(|(_, t)| elements(t)).sum::<u64>() + elements(&tensors[output])
+    }
+
     /// Elements of all tensors.
     pub fn parameters(&self) -> u64 {
         let elements = |t: &TensorInfo| t.dims.iter().map(|&d| d as u64).product::<u64>();

@@ -1,6 +1,7 @@
 //! The command line, by running the real binary on the tiny models.
 #![cfg(feature = "cli")]
 
+mod bench;
 mod compare;
 mod isa;
 mod limits;
@@ -454,33 +455,6 @@ fn perplexity_does_not_depend_on_the_threads_and_counts_windows() {
     assert_eq!(one["windows"], tokens / 32);
     assert_eq!(perplexity("32 --windows 1").json()["windows"], 1);
     assert!(perplexity("100000").failed().contains(&tokens.to_string()));
-}
-
-#[test]
-fn bench_gives_the_fields_of_llama_bench() {
-    let args = ["bench", "-m", QWEN2, "-p", "8", "-n", "4", "-r", "2", "-t", "2"];
-    let json = call(&[&args[..], &["-o", "json"]].concat()).json();
-    let tests = list(&json);
-    let sizes: Vec<_> =
-        tests.iter().map(|t| (t["n_prompt"].as_u64(), t["n_gen"].as_u64())).collect();
-    assert_eq!(sizes, [(Some(8), Some(0)), (Some(0), Some(4))]);
-    for test in tests {
-        assert_eq!(test["n_threads"], 2);
-        let ns: Vec<u64> = test["samples_ns"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(Value::as_u64)
-            .collect();
-        assert!(ns.len() == 2 && !ns.contains(&0), "{test}");
-        assert_eq!(test["avg_ns"], (ns[0] + ns[1]) / 2);
-        assert!(test["avg_ts"].as_f64().is_some_and(|x| x > 0.0), "{test}");
-        assert!(test["stddev_ts"].as_f64().is_some_and(|x| x >= 0.0), "{test}");
-        let time = test["test_time"].as_str().expect("a text");
-        assert!(time.len() == 20 && time.starts_with("20") && time.ends_with('Z'), "{time}");
-    }
-    let table = call(&args).ok();
-    assert!(table.contains("| pp8 |") && table.contains("| tg4 |"), "{table}");
 }
 
 #[test]

@@ -128,6 +128,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json { json_record(&loops, &caches, &found) } else { table(&loops, &caches, &found) }
 }
 
+/// What so many threads reach at most.
+pub struct Peak {
+    pub threads: usize,
+    /// Bytes a second from memory.
+    pub read: Option<f64>,
+    /// Products of bytes a second, summed in pairs.
+    pub products: Option<f64>,
+}
+
+/// Measures the figures that a model's speed is told as a share of.
+pub fn peaks(threads: &[usize], seconds: f64) -> std::io::Result<Vec<Peak>> {
+    let (loops, caches) = (Loops::find(), Caches::find());
+    let memory = memory(caches.beyond())?;
+    let found = rounds::measure(
+        &loops,
+        &caches,
+        &memory,
+        threads.to_vec(),
+        Duration::from_secs_f64(seconds),
+    )?;
+    let products = loops.compute.iter().position(|compute| compute.name == "mul_u8_i8");
+    let peak = |&threads: &usize| Peak {
+        threads,
+        read: found.read(&loops, Level::Dram, threads).map(|fastest| fastest.rate),
+        products: products.map(|place| found.compute(place, threads)),
+    };
+    Ok(threads.iter().map(peak).collect())
+}
+
 /// 1, 2, 4, .. below `most`, and `most`.
 fn thread_counts(most: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|&n| n < most);
