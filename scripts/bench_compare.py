@@ -2,9 +2,11 @@
 """What scripts/bench-compare.sh does: the kernels of two revisions, in turns.
 
 Both are built (in folders under target/bench-compare, which later runs use again), and each round runs
-`benches/kernels` of one after the other, in alternating order. A change is that of a round; the table gives their
-geometric mean with its 95% interval (Student's t on logarithms). A loss counts where the whole interval lies
-beyond the threshold. Exit code 1 if there is one, 2 where a revision cannot be built or timed.
+`benches/kernels` of one after the other, in alternating order and for a short time, of which the fastest sample counts: so
+what else runs on the machine, or lowers its clock for a while, mostly meets both or neither. A change is that of a round;
+the table gives the median of all rounds, with its 95% interval by ranks (the sign test's, which asks nothing of how changes
+are distributed). A loss counts where the median lies beyond the threshold, and no change outside the interval. Exit code 1
+if there is one, 2 where a revision cannot be built or timed.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from compare_llama_cpp import cpu, ratio
+from compare_llama_cpp import cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "target" / "bench-compare"
@@ -58,20 +60,34 @@ def build(side, revision):
 
 
 def measure(program, side, args):
-    """Medians by name of a benchmark."""
+    """Nanoseconds of the fastest sample, by name of a benchmark."""
     home, start = FOLDER / f"criterion-{side}", time.time()
-    options = ["--noplot", "--warm-up-time", "0.1", "--measurement-time", str(args.seconds), "--sample-size", "20"]
+    options = ["--noplot", "--warm-up-time", "0.02", "--measurement-time", str(args.seconds), "--sample-size", "10"]
     environment = {**os.environ, "CRITERION_HOME": str(home)}
     run = subprocess.run([program, "--bench", *options, args.filter], env=environment, capture_output=True, text=True)
     if run.returncode:
         fail(f"{program}: {run.stderr.strip()[-1000:]}")
     found = {}
-    for estimates in home.rglob("new/estimates.json"):
+    for path in home.rglob("new/sample.json"):
         # What an earlier call has left is not of this one.
-        if estimates.stat().st_mtime >= start - 1:
-            name = json.loads((estimates.parent / "benchmark.json").read_text())["full_id"]
-            found[name] = json.loads(estimates.read_text())["median"]["point_estimate"]
+        if path.stat().st_mtime >= start - 1:
+            name = json.loads((path.parent / "benchmark.json").read_text())["full_id"]
+            sample = json.loads(path.read_text())
+            found[name] = min(time / iterations for time, iterations in zip(sample["times"], sample["iters"]))
     return found
+
+
+def interval(changes):
+    """The median, and the ends of its 95% interval: so many places from either end as the sign test allows."""
+    changes = sorted(changes)
+    rank, tail = 0, 0.0
+    while True:
+        tail += math.comb(len(changes), rank) / 2 ** len(changes)
+        if 2 * tail > 0.05:
+            break
+        rank += 1
+    rank = max(rank - 1, 0)
+    return statistics.median(changes), changes[rank], changes[-1 - rank]
 
 
 def main():
@@ -79,19 +95,20 @@ def main():
     parser.add_argument("base", help="a git revision")
     parser.add_argument("new", nargs="?", help="another; the working tree otherwise")
     parser.add_argument("--filter", default="/L1$", metavar="REGEX", help="benchmarks to run: names that match; those in the first-level cache otherwise")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each benchmark in a round")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.05, help="of each benchmark in a round")
     parser.add_argument("--threshold", type=float, default=2.0, metavar="PERCENT")
     args = parser.parse_args()
-    if args.rounds < 2:
-        fail("an interval needs at least two --rounds")
+    if args.rounds < 6:
+        fail(f"--rounds {args.rounds}: an interval of 95% needs at least 6")
     FOLDER.mkdir(parents=True, exist_ok=True)
     programs = {"base": build("base", args.base), "new": build("new", args.new)}
     found = {side: [] for side in programs}
     for number in range(args.rounds):
         for side in sorted(programs, reverse=number % 2 == 1):
             found[side].append(measure(programs[side], side, args))
-        print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\rround {number + 1} of {args.rounds}", end="\n"[number + 1 < args.rounds :], file=sys.stderr)
     names = sorted(set(found["base"][0]) & set(found["new"][0]))
     if not names:
         fail(f"no benchmark of both matches {args.filter}")
@@ -100,13 +117,12 @@ def main():
     losses = 0
     for name in names:
         old, new = ([sample[name] for sample in found[side]] for side in ("base", "new"))
-        mean, (low, high) = ratio(new, old)
+        middle, low, high = interval([b / a for a, b in zip(old, new)])
         bound = 1 + args.threshold / 100
-        verdict = "LOSS" if low > bound else "gain" if high < 1 / bound else ""
+        verdict = "LOSS" if middle > bound and low > 1 else "gain" if middle < 1 / bound and high < 1 else ""
         losses += verdict == "LOSS"
-        percent = [100 * (x - 1) for x in (mean, low, high)]
-        middle = [statistics.median(x) for x in (old, new)]
-        print(f"| {name} | {middle[0]:.4g} ns | {middle[1]:.4g} ns | {percent[0]:+.1f}% | {percent[1]:+.1f} to {percent[2]:+.1f}% | {verdict} |")
+        percent = [100 * (x - 1) for x in (middle, low, high)]
+        print(f"| {name} | {statistics.median(old):.4g} ns | {statistics.median(new):.4g} ns | {percent[0]:+.1f}% | {percent[1]:+.1f} to {percent[2]:+.1f}% | {verdict} |")
     for name in sorted(set(found["base"][0]) ^ set(found["new"][0])):
         print(f"| {name} | only in {'base' if name in found['base'][0] else 'new'} | | | | |")
     if losses:
