@@ -68,25 +68,28 @@ def main():
         COMMITTED.write_text(json.dumps({"compiler": compiler(), "instructions": counts}, indent=1) + "\n")
     committed = json.loads(COMMITTED.read_text())
     same_compiler = committed["compiler"] == compiler()
-    worse = 0
+    worse = []
     for name, old in committed["instructions"].items():
         new = counts.get(name)
         if new is None:
             print(f"{name}: not measured any more")
-            worse += 1
+            worse.append(name)
             continue
         change = new / old - 1
         mark = "WORSE" if change > TOLERANCE else ""
-        worse += bool(mark)
+        worse += [name] if mark else []
         print(f"{name:40} {old:9} -> {new:9} {change:+8.2%} {mark}")
     for name in counts.keys() - committed["instructions"].keys():
-        print(f"{name}: not committed; run with --write")
-        worse += 1
+        print(f"{name}: not committed")
+        worse.append(name)
     if not same_compiler:
         print(f"compiler {compiler()}, counts of {committed['compiler']}: not compared")
         return
     if worse:
-        sys.exit(f"{worse} counts are worse than committed, by more than {TOLERANCE:.0%}, or missing")
+        sys.exit(
+            f"more than {TOLERANCE:.0%} above the committed count, or missing: {', '.join(worse)}.\n"
+            "If that is meant, say why in the commit, and write the new counts: scripts/instruction_gate.py --write"
+        )
 
 
 if __name__ == "__main__":
