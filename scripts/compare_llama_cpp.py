@@ -34,10 +34,9 @@ def program(name, folder):
 def ours(path):
     if path:
         return path if os.access(path, os.X_OK) else fail(f"{path}: not a program")
-    built = ROOT / "target" / "release" / "quintile"
-    if not built.exists():
-        subprocess.run(["cargo", "build", "--release"], cwd=ROOT, check=True)
-    return str(built)
+    # What an older tree has left there is not what is to be compared.
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    return str(ROOT / "target" / "release" / "quintile")
 
 
 def run(command):
@@ -131,7 +130,7 @@ def main():
     parser = argparse.ArgumentParser(prog="compare-llama-cpp.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--llama", metavar="FOLDER", help="where llama-bench is; PATH otherwise")
-    parser.add_argument("--quintile", metavar="FILE", help="the program; target/release/quintile otherwise")
+    parser.add_argument("--quintile", metavar="FILE", help="the program; cargo builds it otherwise")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-p", "--n-prompt", type=int, default=512)
     parser.add_argument("-n", "--n-gen", type=int, default=64)

@@ -7,6 +7,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! { command -v rustup >/dev/null && timeout 300 rustup component add miri rust-src --toolchain nightly; }; then
     echo "NOT RUN: Miri is not available here"
+    for feature in avx2 avx512f avx512_vnni avx_vnni; do
+        grep -qw "$feature" /proc/cpuinfo || echo "NOT RUN: siblings with $feature, which this CPU lacks"
+    done
     exit 0
 fi
 # With what pulp asks for beside.

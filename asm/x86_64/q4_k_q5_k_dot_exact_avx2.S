@@ -185,20 +185,8 @@
     EXACT_MULTIPLY_PAIR \g
     sub         r8, -128
 .endr
-30: // The lanes in halves.
-    vaddps      ymm0, ymm0, ymm4
-    vaddps      ymm1, ymm1, ymm5
-    vaddps      ymm2, ymm2, ymm6
-    vaddps      ymm3, ymm3, ymm7
-    vaddps      ymm0, ymm0, ymm2
-    vaddps      ymm1, ymm1, ymm3
-    vaddps      ymm0, ymm0, ymm1
-    vextractf128 xmm1, ymm0, 1
-    vaddps      xmm0, xmm0, xmm1
-    vmovhlps    xmm1, xmm0, xmm0
-    vaddps      xmm0, xmm0, xmm1
-    vmovshdup   xmm1, xmm0
-    vaddss      xmm0, xmm0, xmm1
+30:
+    FOLD_LANES
     END_FRAME
 .endm
 
