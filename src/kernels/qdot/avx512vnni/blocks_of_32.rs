@@ -11,8 +11,9 @@ use core::arch::x86_64::*;
 use core::hint::black_box;
 
 use super::super::RowDot;
-use super::{halves, products};
+use super::{Rows, halves, products};
 use crate::formats::{ActBlock, Block, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::kernels::gemv::{AHEAD, Gemv, fetch};
 use crate::kernels::sibling::sibling;
 use crate::kernels::uninterpreted::{_mm512_permutex2var_epi16, _mm512_permutexvar_epi16};
 
@@ -65,12 +66,17 @@ macro_rules! rows {
             <$block>::slice_mut(&mut bytes)[..blocks.len()].copy_from_slice(blocks);
             (<$block>::slice(&bytes).as_chunks::<GROUP>().0[0], !(u8::MAX << blocks.len()))
         }
+        /// One row; with `FETCH` what lies [`AHEAD`] is asked for. Each has one caller, so that it is inlined.
+        #[inline]
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn x1(row: &[u8], x: &[ActBlock]) -> f32 {
+        fn row<const FETCH: bool>(row: &[u8], x: &[ActBlock]) -> f32 {
             let (groups, tail) = <$block>::slice(row).as_chunks::<GROUP>();
             let (apart, order) = (black_box(groups), black_box(&IN_TURN));
             let mut lanes = _mm256_setzero_ps();
             for ((blocks, apart), x) in groups.iter().zip(apart).zip(x) {
+                if FETCH {
+                    fetch(blocks.as_ptr().cast::<u8>().wrapping_add(AHEAD), size_of_val(blocks));
+                }
                 let group = unpacked!($block, $unpack, blocks, apart);
                 lanes = add_group(&group, $quants, x, lanes, order);
             }
@@ -81,6 +87,10 @@ macro_rules! rows {
                 lanes = _mm256_mask_mov_ps(lanes, present, sum);
             }
             fold(lanes)
+        }
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn x1(w: &[u8], x: &[ActBlock]) -> f32 {
+            row::<false>(w, x)
         }
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn x4(row: &[u8], x: [&[ActBlock]; 4]) -> [f32; 4] {
@@ -103,15 +113,26 @@ macro_rules! rows {
             }
             [fold(lanes[0]), fold(lanes[1]), fold(lanes[2]), fold(lanes[3])]
         }
-        RowDot { x1: sibling!(x1), x4: sibling!(x4) }
+        /// Row after row, as one stream: what a row fetches last is the next one's.
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn gemv(w: &[u8], x: &[ActBlock], out: &mut [f32]) {
+            let row_bytes = w.len() / out.len();
+            for (w, out) in w.chunks_exact(row_bytes).zip(out) {
+                *out = row::<true>(w, x);
+            }
+        }
+        Rows {
+            dot: RowDot { x1: sibling!(x1), x4: sibling!(x4) },
+            gemv: sibling!(gemv as Gemv),
+        }
     }};
 }
 
-pub const Q4_0: RowDot = rows!(BlockQ4_0, q4_0, Quants { bits: 4, offset_log2: Some(3) });
-pub const Q4_1: RowDot = rows!(BlockQ4_1, q4_1, Quants { bits: 4, offset_log2: None });
-pub const Q5_0: RowDot = rows!(BlockQ5_0, q5_0, Quants { bits: 5, offset_log2: Some(4) });
-pub const Q5_1: RowDot = rows!(BlockQ5_1, q5_1, Quants { bits: 5, offset_log2: None });
-pub const Q8_0: RowDot = rows!(BlockQ8_0, q8_0, Quants { bits: 8, offset_log2: Some(7) });
+pub const Q4_0: Rows = rows!(BlockQ4_0, q4_0, Quants { bits: 4, offset_log2: Some(3) });
+pub const Q4_1: Rows = rows!(BlockQ4_1, q4_1, Quants { bits: 4, offset_log2: None });
+pub const Q5_0: Rows = rows!(BlockQ5_0, q5_0, Quants { bits: 5, offset_log2: Some(4) });
+pub const Q5_1: Rows = rows!(BlockQ5_1, q5_1, Quants { bits: 5, offset_log2: None });
+pub const Q8_0: Rows = rows!(BlockQ8_0, q8_0, Quants { bits: 8, offset_log2: Some(7) });
 
 /// Where the window of blocks `2 pair` and `2 pair + 1` begins, in bytes of the group.
 const fn window_start<B>(pair: usize) -> usize {

@@ -1,19 +1,27 @@
 //! AVX-512 with VNNI: 64 weights a register, in the order of the activations, times these by `vpdpbusd`.
 
-mod blocks_of_32;
+pub(in crate::kernels) mod blocks_of_32;
 pub(in crate::kernels) mod super_blocks;
 
 use core::arch::x86_64::*;
 
-use super::RowDots;
+use super::{RowDot, RowDots};
 use crate::formats::ActBlock;
+use crate::kernels::gemv::Gemv;
+use crate::kernels::sibling::Sibling;
+
+/// The siblings of a format.
+pub struct Rows {
+    pub dot: RowDot,
+    pub gemv: Sibling<Gemv>,
+}
 
 pub const ROW_DOTS: RowDots = RowDots {
-    q4_0: blocks_of_32::Q4_0,
-    q4_1: blocks_of_32::Q4_1,
-    q5_0: blocks_of_32::Q5_0,
-    q5_1: blocks_of_32::Q5_1,
-    q8_0: blocks_of_32::Q8_0,
+    q4_0: blocks_of_32::Q4_0.dot,
+    q4_1: blocks_of_32::Q4_1.dot,
+    q5_0: blocks_of_32::Q5_0.dot,
+    q5_1: blocks_of_32::Q5_1.dot,
+    q8_0: blocks_of_32::Q8_0.dot,
     q2_k: super_blocks::Q2_K.dot,
     q3_k: super_blocks::Q3_K.dot,
     q4_k: super_blocks::Q4_K.dot,

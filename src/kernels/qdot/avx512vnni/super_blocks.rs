@@ -12,10 +12,10 @@ mod unpack;
 use core::arch::x86_64::*;
 
 use super::super::RowDot;
-use super::{bsums, products, tail};
+use super::{Rows, bsums, products, tail};
 use crate::formats::{ActBlock, Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K};
 use crate::kernels::gemv::{AHEAD, Gemv, fetch};
-use crate::kernels::sibling::{Sibling, sibling};
+use crate::kernels::sibling::sibling;
 use crate::kernels::uninterpreted::_mm512_permutexvar_epi16;
 use unpack::{
     q2_k, q2_k_heads, q3_k, q3_k_heads, q4_k, q4_k_heads, q5_k, q5_k_heads, q6_k, q6_k_heads, q8_k,
@@ -39,12 +39,6 @@ use Beside::{Minimums, Offset};
 type Place = fn(second: usize, j: usize) -> usize;
 const EIGHT: Place = |second, j| 8 * second + j / 2;
 const SIXTEEN: Place = |second, j| 16 * second + j;
-
-/// The siblings of a format.
-pub struct Rows {
-    pub dot: RowDot,
-    pub gemv: Sibling<Gemv>,
-}
 
 /// The siblings of a format, from the functions that read the heads of a group and unpack a super-block.
 macro_rules! rows {

@@ -36,6 +36,7 @@ use super::super::{Gemm, Gemms, Layout, MR, Workspace};
 use super::unpack::transposed;
 use super::{GROUP, Intrinsics};
 use crate::formats::{ActBlock, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::kernels::gemv::fetch;
 use crate::kernels::sgemm::Line;
 use crate::kernels::sibling::sibling;
 pub use unpack::Interleave;
@@ -229,6 +230,11 @@ fn product<B: Interleave, M: Micros<B>>(
                         let x = &x[column * blocks + start / 8..(column + n) * blocks];
                         debug_assert!(panels.len() >= count * B::REGISTERS + second / 32);
                         debug_assert!(x.len() >= (n - 1) * blocks + count.div_ceil(8));
+                        if start + count == k {
+                            // Results go where nothing was read: stores would wait there, and those behind them.
+                            let lines = out[column * rows + row..].chunks(rows);
+                            lines.take(n).for_each(|line| fetch(line.as_ptr().cast(), 1));
+                        }
                         // SAFETY: the panels hold `count` blocks of each row, the columns, `blocks` apart, as many; the
                         // features are enabled.
                         unsafe {
