@@ -5,6 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use quintile::formats::{ActBlock, Format};
@@ -13,6 +14,7 @@ use quintile::isa::Isa;
 use quintile::kernels::Kernels;
 use quintile::kernels::sgemm::Line;
 use quintile::matmul::{Activations, Epilogue, Outputs, Plan};
+use quintile::model::trace::Tracer;
 use quintile::model::{CacheType, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
 
 struct Counting;
@@ -62,9 +64,12 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
         let path = format!("tests/data/tiny/{name}.gguf");
         let file = Gguf::open(path.as_ref(), &OpenOptions::default()).unwrap();
         let model = Model::load(file, Isa::detect()).unwrap();
-        for (threads, stats, cache) in
-            [(1, false, CacheType::F16), (3, false, CacheType::F32), (3, true, CacheType::F16)]
-        {
+        for (threads, stats, traced, cache) in [
+            (1, false, false, CacheType::F16),
+            (3, false, false, CacheType::F32),
+            (3, true, false, CacheType::F16),
+            (3, true, true, CacheType::F16),
+        ] {
             let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
             let options = SessionOptions {
                 context: Some(256),
@@ -74,6 +79,7 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
                 ..SessionOptions::default()
             };
             let mut session = Session::new(&model, &pool, &options).unwrap();
+            session.set_tracer(traced.then(|| Arc::new(Tracer::new(pool.size(), 200_000))));
             let options =
                 SamplerOptions { repeat_penalty: 1.1, seed: 1, ..SamplerOptions::default() };
             let mut sampler = Sampler::new(options).unwrap();
@@ -93,7 +99,11 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
             pass(1);
             // A worker that the system starts late allocates for itself; whatever a token does, all passes do.
             let n = (0..5).map(|_| allocations(|| pass(50))).min();
-            assert_eq!(n, Some(0), "{name}, {threads} threads, {cache} cache, stats {stats}");
+            assert_eq!(
+                n,
+                Some(0),
+                "{name}, {threads} threads, {cache} cache, stats {stats}, {traced}"
+            );
         }
     }
 }

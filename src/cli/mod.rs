@@ -15,6 +15,7 @@ mod run;
 mod setup;
 mod stats;
 mod tokenize;
+mod trace;
 mod windows;
 
 use std::ffi::OsString;

@@ -14,6 +14,7 @@ use crate::model::{Error, Session, system};
 use super::output::{self, Failure, bytes, progress, rate, status, write};
 use super::setup::{Loaded, ModelArgs, TextArgs};
 use super::stats;
+use super::trace::TraceArgs;
 
 /// Options of `run`.
 #[derive(clap::Args)]
@@ -22,6 +23,7 @@ Examples:
   quintile run -m model.gguf -p 'Once upon a time'
   quintile run -m model.gguf -p 'fn main() {' --temp 0 -n 64 --stop '}'
   cat prompt.txt | quintile run -m model.gguf -p - --json > answer.json
+  quintile run -m model.gguf -p 'Once upon a time' -n 16 --trace trace.json
 
 No chat template is applied, and the prompt is not repeated. The same seed gives the same text on every
 CPU and with any number of threads.")]
@@ -66,6 +68,8 @@ pub struct Args {
     /// Tell on stderr what the time went to (and in the JSON object)
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 /// Why generation ended.
@@ -106,6 +110,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ..SamplerOptions::default()
     })
     .map_err(|e| Failure::Usage(e.to_string()))?;
+    let trace = args.trace.create()?;
     let mut loaded = args.model.load(args.context)?;
     loaded.session.stats = args.stats;
     let tokenizer = loaded.tokenizer()?;
@@ -116,6 +121,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     let mut session = loaded.session()?;
+    let recording = trace.map(|file| file.record(&loaded));
+    session.set_tracer(recording.as_ref().map(|recording| recording.tracer()));
     if prompt.len() > session.context() {
         return Err(Failure::Failed(format!(
             "the prompt has {} tokens and the context room for {}: give a larger -c",
@@ -160,6 +167,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ));
     if let Some(stats) = session.stats() {
         stats::report(stats);
+    }
+    if let Some(recording) = recording {
+        recording.write()?;
     }
     if args.json {
         output::json(&json!({

@@ -6,12 +6,16 @@ use crate::model::stats::{Operation, Passes, Stats};
 
 use super::output::status;
 
-/// The operations that took any time, and at last the waiting: names, and seconds of all threads together.
-fn times(passes: &Passes) -> Vec<(String, f64)> {
-    let name = |operation| match operation {
+/// How figures name an operation.
+pub fn name(operation: Operation) -> String {
+    match operation {
         Operation::Matmul(format) => format!("matmul {format}"),
         other => other.name().to_owned(),
-    };
+    }
+}
+
+/// The operations that took any time, and at last the waiting: names, and seconds of all threads together.
+fn times(passes: &Passes) -> Vec<(String, f64)> {
     let operations = Operation::all().map(|o| (name(o), passes.time(o)));
     let waiting = [("waiting".to_owned(), passes.waiting())];
     let some = operations.filter(|(_, time)| !time.is_zero()).chain(waiting);

@@ -36,6 +36,8 @@ mod strings;
 mod tensor_info;
 mod tensor_types;
 mod value;
+#[cfg(feature = "cli")]
+mod whole_file;
 mod writer;
 
 pub use builder::{Builder, FilePlan};
@@ -48,6 +50,8 @@ pub use strings::Strings;
 pub use tensor_info::TensorInfo;
 pub use tensor_types::{TensorType, type_name};
 pub use value::{Array, Value};
+#[cfg(feature = "cli")]
+pub(crate) use whole_file::WholeFile;
 pub use writer::Writer;
 
 use std::fmt;

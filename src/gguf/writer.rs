@@ -126,12 +126,12 @@ impl Writer {
     }
 }
 
-fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::Io { path: path.to_owned(), action, error }
 }
 
 /// A device or a folder is not replaced by a file.
-fn regular_or_absent(path: &Path) -> Result<(), Error> {
+pub(super) fn regular_or_absent(path: &Path) -> Result<(), Error> {
     match path.metadata() {
         Ok(found) if !found.is_file() => {
             let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");

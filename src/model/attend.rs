@@ -41,7 +41,7 @@ impl<E: CacheElement> Attention<'_, E> {
         out: &mut [f32],
         (per_32, per_256): (Chunks<'_, ActBlock>, Chunks<'_, ActBlock>),
     ) {
-        let (config, threads) = (self.config, self.pool.threads());
+        let (config, threads, tracer) = (self.config, self.pool.threads(), self.timer.tracer);
         let row = config.query_len();
         let tokens = out.len() / row;
         let group = config.heads / config.kv_heads;
@@ -51,7 +51,7 @@ impl<E: CacheElement> Attention<'_, E> {
         if block > 1 {
             let blocks =
                 (Chunks::of(out, block * row), per_32.grouped(block), per_256.grouped(block));
-            self.pool.each(blocks, |i, (out, per_32, per_256)| {
+            self.pool.each(tracer, blocks, |i, (out, per_32, per_256)| {
                 let first = i * block;
                 for kv in 0..config.kv_heads {
                     let at = kv * group * config.head_dim;
@@ -67,12 +67,12 @@ impl<E: CacheElement> Attention<'_, E> {
         } else {
             let heads = if tokens * config.kv_heads >= threads { group } else { 1 };
             let len = heads * config.head_dim;
-            self.pool.chunks_mut(out, len, |i, out| {
+            self.pool.each(tracer, Chunks::of(out, len), |i, out| {
                 let (token, head) = (i * heads / config.heads, i * heads % config.heads);
                 self.piece(token, head / group, heads, &query[i * len..], out);
             });
             let rows = (Chunks::rows(out, tokens), (per_32, per_256));
-            self.pool.each(rows, |_, (out, row)| self.quantize(out, row));
+            self.pool.each(tracer, rows, |_, (out, row)| self.quantize(out, row));
         }
     }
 

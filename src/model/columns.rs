@@ -117,17 +117,18 @@ impl Columns<'_> {
                 least.max(gemm::MR)..=usize::MAX
             };
             let outputs = Outputs::new(out, columns, matrix.rows);
-            (weights, x, OutputChunks::new(outputs, threads, range))
+            let timer = self.timer.of_tensor(matrix.tensor);
+            (weights, x, OutputChunks::new(outputs, threads, range), timer)
         });
-        let depth = depth(products.iter().map(|(weights, x, _)| (weights, x)));
-        let most: usize = products.iter().map(|(_, _, chunks)| chunks.most()).sum();
-        self.pool.run(most.min(threads), |_| {
+        let depth = depth(products.iter().map(|(weights, x, ..)| (weights, x)));
+        let most: usize = products.iter().map(|(_, _, chunks, _)| chunks.most()).sum();
+        self.pool.run_traced(self.timer.tracer, most.min(threads), |_| {
             self.workspaces.lend(|space| {
                 let mut scratch = space.product(columns, depth);
-                for (weights, x, chunks) in &products {
+                for (weights, x, chunks, timer) in &products {
                     while let Some(mut out) = chunks.claim() {
-                        self.timer.weights(out.rows().len() * weights.row_bytes());
-                        self.timer.time(Operation::Matmul(weights.format()), || {
+                        timer.weights(out.rows().len() * weights.row_bytes());
+                        timer.time(Operation::Matmul(weights.format()), || {
                             let kernels = self.model.kernels();
                             matmul::run(kernels, weights, *x, &mut out, scratch.as_mut());
                         });
@@ -147,19 +148,22 @@ impl Columns<'_> {
         next: Strips<'_, ActBlock>,
     ) {
         let kernels = self.model.kernels();
-        let products = [gate, up].map(|matrix| self.factors(matrix));
-        let depth = depth(products.iter().map(|(weights, x)| (weights, x)));
-        self.pool.each(next, |_, mut next| {
+        let products = [gate, up].map(|matrix| {
+            let (weights, x) = self.factors(matrix);
+            (weights, x, self.timer.of_tensor(matrix.tensor))
+        });
+        let depth = depth(products.iter().map(|(weights, x, _)| (weights, x)));
+        self.pool.each(self.timer.tracer, next, |_, mut next| {
             let columns = next.rows();
             let items = next.items();
             let rows = SUPER_BLOCK * items.start..gate.rows.min(SUPER_BLOCK * items.end);
             self.workspaces.lend(|space| {
                 let (mut scratch, mut results) = space.gated(columns.len(), depth, rows.len());
-                for ((weights, x), results) in products.iter().zip(&mut results) {
+                for ((weights, x, timer), results) in products.iter().zip(&mut results) {
                     let (weights, x) =
                         (weights.part(rows.clone()), x.columns(columns.clone(), weights.k()));
-                    self.timer.weights(rows.len() * weights.row_bytes());
-                    self.timer.time(Operation::Matmul(weights.format()), || {
+                    timer.weights(rows.len() * weights.row_bytes());
+                    timer.time(Operation::Matmul(weights.format()), || {
                         let mut out = Outputs::new(results, columns.len(), rows.len());
                         matmul::run(kernels, &weights, x, &mut out, scratch.as_mut());
                     });

@@ -9,7 +9,7 @@ use crate::kernels::attention::CacheElement;
 use super::attend::Attention;
 use super::cache::{Cache, CacheHead};
 use super::columns::{Columns, Quantised, quantize};
-use super::divide::{self, Chunks};
+use super::divide::{self, Chunks, Divide};
 use super::rope::Frequencies;
 use super::stats::{Operation, Timer};
 use super::weights::{Layer, Matrix};
@@ -71,6 +71,11 @@ impl<'a> Batch<'a> {
         self.model.config()
     }
 
+    /// Calls `f(i, piece)` for every piece, in parallel.
+    fn each<D: Divide>(&self, all: D, f: impl Fn(usize, D::Piece) + Sync) {
+        self.pool.each(self.timer.tracer, all, f);
+    }
+
     fn multiply<const N: usize>(
         &self,
         workspaces: &Workspaces,
@@ -96,7 +101,7 @@ impl<'a> Batch<'a> {
         let config = self.config();
         x.resize(tokens.len() * config.embedding, 0.0);
         let table = self.model.weights(&self.model.embedding);
-        self.pool.chunks_mut(x, config.embedding, |i, x| {
+        self.each(Chunks::of(x, config.embedding), |i, x| {
             self.timer.time(Operation::Embed, || {
                 let row = tokens[i] as usize;
                 table.format().dequantize(table.row_range(row..row + 1), x);
@@ -110,7 +115,7 @@ impl<'a> Batch<'a> {
     /// Writes the angles of every token's rotation.
     pub fn rope_angles(&self, frequencies: &Frequencies, angles: &mut Vec<[f32; 2]>) {
         angles.resize(self.tokens * frequencies.pairs(), [0.0; 2]);
-        self.pool.chunks_mut(angles, frequencies.pairs(), |token, angles| {
+        self.each(Chunks::of(angles, frequencies.pairs()), |token, angles| {
             self.timer.time(Operation::Embed, || {
                 frequencies.angles(self.position + token, angles);
             });
@@ -135,7 +140,7 @@ impl<'a> Batch<'a> {
             Chunks::rows(&mut s.normed, self.tokens),
             s.quantised.rows(self.tokens, matrices),
         );
-        self.pool.each(rows, |_, (x, h, normed, row)| {
+        self.each(rows, |_, (x, h, normed, row)| {
             self.timer.time(Operation::Norm, || {
                 match pending {
                     Pending::Nothing => {}
@@ -161,13 +166,14 @@ impl<'a> Batch<'a> {
         (index, layer): (usize, &'l Layer),
         pending: Pending<'_>,
     ) -> Pending<'l> {
+        let this = Batch { timer: self.timer.of_layer(index), ..*self };
         let matrices = [&layer.query, &layer.key, &layer.value];
-        self.advance(s, pending, Some(&layer.attention_norm), &matrices);
-        self.attend(s, cache, index, layer);
+        this.advance(s, pending, Some(&layer.attention_norm), &matrices);
+        this.attend(s, cache, index, layer);
         let pending = Pending::new(&layer.post_attention_norm);
         let matrices = [&layer.gate, &layer.up];
-        self.advance(s, pending, Some(&layer.feed_forward_norm), &matrices);
-        self.feed_forward(s, layer);
+        this.advance(s, pending, Some(&layer.feed_forward_norm), &matrices);
+        this.feed_forward(s, layer);
         Pending::new(&layer.post_feed_forward_norm)
     }
 
@@ -236,7 +242,7 @@ impl<'a> Batch<'a> {
             Chunks::rows(&mut s.key, self.tokens),
             Chunks::rows(&mut s.value, self.tokens),
         );
-        self.pool.each(rows, |token, (query, key, value)| {
+        self.each(rows, |token, (query, key, value)| {
             self.timer.time(Operation::Rope, || {
                 let angles = &angles[token * pairs..(token + 1) * pairs];
                 add_bias(query, &layer.query_bias);
@@ -281,7 +287,7 @@ impl<'a> Batch<'a> {
         if self.tokens < SHARED {
             divide::each_here(heads, store);
         } else {
-            self.pool.each(heads, store);
+            self.each(heads, store);
         }
     }
 
@@ -306,7 +312,7 @@ impl<'a> Batch<'a> {
         let up = &s.up;
         let rows =
             (Chunks::rows(&mut s.gate, self.tokens), s.quantised.rows(self.tokens, &[&layer.down]));
-        self.pool.each(rows, |token, (gate, row)| {
+        self.each(rows, |token, (gate, row)| {
             let up = &up[token * len..(token + 1) * len];
             self.timer.time(Operation::Gate, || config.gate.apply(kernels, gate, up));
             self.timer.time(Operation::Quantise, || quantize(kernels, gate, row));

@@ -21,6 +21,7 @@ pub mod sampler;
 pub mod stats;
 pub mod system;
 pub mod tokenizer;
+pub mod trace;
 
 pub use cache::CacheType;
 pub use config::{Architecture, Config};

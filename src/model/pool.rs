@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use super::divide::{Chunks, Divide};
 use super::system;
+use super::trace::Tracer;
 
 /// How long a thread spins for the next event before it sleeps: longer than the serial stretches between
 /// the loops of a forward pass, short enough not to matter to anything else.
@@ -77,19 +78,26 @@ struct Shared {
 struct Task {
     body: *const (dyn Fn(usize) + Sync),
     count: usize,
+    /// Whom to tell when threads wait.
+    tracer: Option<*const Tracer>,
 }
 
 struct TaskCell(Cell<Option<Task>>);
 
 // SAFETY: the cell is written by the caller alone, while the loop is closed and nobody is inside, and read
-// by workers only after entering; entering acquires what opening released. The body is `Sync`.
+// by workers only after entering; entering acquires what opening released. The body and the tracer are `Sync`.
 unsafe impl Sync for TaskCell {}
-// SAFETY: as above; the pointer is used only within `Pool::run`, which outlives every use.
+// SAFETY: as above; the pointers are used only within `Pool::run_traced`, which outlives every use.
 unsafe impl Send for TaskCell {}
 
 thread_local! {
-    /// Set while this thread runs tasks: a loop inside a task runs inline.
-    static INSIDE_TASK: Cell<bool> = const { Cell::new(false) };
+    /// The number of this thread among those of the pool, while it runs tasks: a loop inside a task runs inline.
+    static INSIDE_TASK: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The number of the calling thread in the pool that it works for: 0 for one that asks for loops.
+pub(super) fn current() -> usize {
+    INSIDE_TASK.get().unwrap_or(0)
 }
 
 impl Pool {
@@ -168,7 +176,17 @@ impl Pool {
     /// # Panics
     /// If a task panics: after the others have ended.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
-        if tasks <= 1 || self.active() == 1 || INSIDE_TASK.get() {
+        self.run_traced(None, tasks, task);
+    }
+
+    /// As [`run`](Self::run); how long threads wait for each other is told to the tracer.
+    pub(super) fn run_traced(
+        &self,
+        tracer: Option<&Tracer>,
+        tasks: usize,
+        task: impl Fn(usize) + Sync,
+    ) {
+        if tasks <= 1 || self.active() == 1 || INSIDE_TASK.get().is_some() {
             return (0..tasks).for_each(task);
         }
         let turn = lock(&self.turn);
@@ -181,17 +199,23 @@ impl Pool {
                 body,
             )
         };
-        shared.task.0.set(Some(Task { body, count: tasks }));
+        let task = Task { body, count: tasks, tracer: tracer.map(std::ptr::from_ref) };
+        shared.task.0.set(Some(task));
         shared.cursor.store(0, Relaxed);
         let closed = shared.state.load(Relaxed);
         debug_assert_eq!(closed & (OPEN | INSIDE), 0);
-        shared.state.store(closed.wrapping_add(NEXT) | OPEN, SeqCst);
+        let open = closed.wrapping_add(NEXT) | OPEN;
+        shared.state.store(open, SeqCst);
         if shared.sleepers.load(SeqCst) > 0 {
             let _guard = lock(&shared.lock);
             shared.opened.notify_all();
         }
-        shared.claim(Task { body, count: tasks });
+        shared.claim(task, 0);
+        let start = tracer.map(|tracer| (tracer, Instant::now()));
         shared.finish();
+        if let Some((tracer, start)) = start {
+            tracer.waited(start, Instant::now(), (open >> 32) as u32);
+        }
         let panic = lock(&shared.panic).take();
         drop(turn);
         if let Some(panic) = panic {
@@ -210,16 +234,21 @@ impl Pool {
         chunk: usize,
         f: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        self.each(Chunks::of(items, chunk), f);
+        self.each(None, Chunks::of(items, chunk), f);
     }
 
     /// Calls `f(i, piece)` for every piece, in parallel.
     ///
     /// # Panics
     /// If a call panics.
-    pub(super) fn each<D: Divide>(&self, all: D, f: impl Fn(usize, D::Piece) + Sync) {
-        // SAFETY: `run` calls each `i` once.
-        self.run(all.pieces(), |i| f(i, unsafe { all.piece(i) }));
+    pub(super) fn each<D: Divide>(
+        &self,
+        tracer: Option<&Tracer>,
+        all: D,
+        f: impl Fn(usize, D::Piece) + Sync,
+    ) {
+        // SAFETY: `run_traced` calls each `i` once.
+        self.run_traced(tracer, all.pieces(), |i| f(i, unsafe { all.piece(i) }));
     }
 }
 
@@ -245,7 +274,11 @@ impl Shared {
         while let Some(entered) = self.enter(number, seen) {
             seen = entered;
             let task = self.task.0.get().expect("written before the loop was opened");
-            self.claim(task);
+            self.claim(task, number);
+            if let Some(tracer) = task.tracer {
+                // SAFETY: this thread is inside the loop, which the tracer outlives.
+                unsafe { &*tracer }.arrived(number, Instant::now(), entered as u32);
+            }
             let before = self.state.fetch_sub(1, SeqCst);
             if before & INSIDE == 1 && before & OPEN == 0 {
                 // The last to leave a closed loop: the caller may be asleep.
@@ -300,8 +333,8 @@ impl Shared {
 
     /// Runs tasks until none is left to claim. The first panic is kept; the other tasks still run, on
     /// whichever threads claim them.
-    fn claim(&self, task: Task) {
-        INSIDE_TASK.set(true);
+    fn claim(&self, task: Task, number: usize) {
+        INSIDE_TASK.set(Some(number));
         loop {
             let i = self.cursor.fetch_add(1, Relaxed);
             if i >= task.count {
@@ -313,7 +346,7 @@ impl Shared {
                 lock(&self.panic).get_or_insert(panic);
             }
         }
-        INSIDE_TASK.set(false);
+        INSIDE_TASK.set(None);
     }
 
     /// Closes the loop, and waits until every worker that entered has left.

@@ -15,6 +15,7 @@ use super::divide::Chunks;
 use super::layer::{Batch, Buffers, Pending};
 use super::stats::{Clock, Operation, Stats, Timer};
 use super::system;
+use super::trace::{Activity, Tracer};
 use super::{CacheType, Error, Model, Pool};
 
 /// How a session is to be set up.
@@ -65,6 +66,7 @@ pub struct Session<'m> {
     decode_threads: NonZeroUsize,
     batch_threads: NonZeroUsize,
     stats: Option<Box<Recorder>>,
+    tracer: Option<Arc<Tracer>>,
     /// Whether the last batch was one token: what its output counts as.
     last_was_single: bool,
     context: usize,
@@ -115,6 +117,7 @@ impl<'m> Session<'m> {
             decode_threads: options.decode_threads.unwrap_or(all),
             batch_threads: options.batch_threads.unwrap_or(all),
             stats: options.stats.then(Box::default),
+            tracer: None,
             last_was_single: false,
             context,
             batch: options.batch,
@@ -206,15 +209,14 @@ impl<'m> Session<'m> {
 
     /// The logits of some rows of the last batch.
     fn output(&mut self, rows: Range<usize>) -> &mut [f32] {
-        let start = self.stats.is_some().then(Instant::now);
-        let loops = self.pool.loops();
-        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats));
+        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let (start, loops) = (timer.now(), pool.loops());
         let (config, s) = (model.config(), &mut self.buffers);
         let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
         s.h.resize(x.len(), 0.0);
         let h =
             (Chunks::rows(&mut s.h, rows.len()), s.quantised.rows(rows.len(), &[&model.output]));
-        pool.each(h, |row, (h, blocks)| {
+        pool.each(timer.tracer, h, |row, (h, blocks)| {
             let x = &x[row * config.embedding..(row + 1) * config.embedding];
             timer.time(Operation::Norm, || {
                 model.kernels().rms_norm(x, &model.output_norm, config.norm_epsilon, h);
@@ -225,7 +227,7 @@ impl<'m> Session<'m> {
         let (workspaces, x, quantised) = (&s.workspaces, &s.h, &s.quantised);
         Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
             .multiply([(&model.output, &mut self.logits)]);
-        self.count(start, loops, 0);
+        self.count(start, loops, Activity::Logits { tokens: small(rows.len()) });
         &mut self.logits
     }
 
@@ -233,9 +235,8 @@ impl<'m> Session<'m> {
     fn layers(&mut self, tokens: &[u32]) -> Result<(), Error> {
         let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
         self.pool.set_threads(threads);
-        let start = self.stats.is_some().then(Instant::now);
-        let loops = self.pool.loops();
-        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats));
+        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let (start, loops) = (timer.now(), pool.loops());
         let s = &mut self.buffers;
         s.workspaces.reserve(pool.active(), tokens.len());
         let batch = Batch { model, pool, timer, tokens: tokens.len(), position: self.position };
@@ -255,19 +256,27 @@ impl<'m> Session<'m> {
         }
         batch.advance(s, pending, None, &[]);
         self.last_was_single = tokens.len() == 1;
-        self.count(start, loops, tokens.len());
+        let (tokens, position) = (small(tokens.len()), small(self.position));
+        self.count(start, loops, Activity::Pass { tokens, position });
         Ok(())
     }
 
-    /// Adds to the stats what was done since `start`: of so many tokens that went through the layers, or of the output
+    /// Adds to the stats what was done since `start`: of tokens that went through the layers, or of the output
     /// after them.
-    fn count(&mut self, start: Option<Instant>, loops: u64, tokens: usize) {
-        let (Some(recorder), Some(start)) = (&mut self.stats, start) else { return };
+    fn count(&mut self, start: Option<Instant>, loops: u64, activity: Activity) {
+        let Some(start) = start else { return };
+        let end = Instant::now();
+        if let Some(tracer) = &self.tracer {
+            tracer.record(start, end, activity);
+        }
+        let Some(recorder) = &mut self.stats else { return };
         let Recorder { clock, stats } = &mut **recorder;
         let passes = if self.last_was_single { &mut stats.decode } else { &mut stats.prefill };
-        let wall = start.elapsed();
-        passes.passes += u64::from(tokens > 0);
-        passes.tokens += tokens as u64;
+        let wall = end - start;
+        if let Activity::Pass { tokens, .. } = activity {
+            passes.passes += 1;
+            passes.tokens += u64::from(tokens);
+        }
         passes.wall += wall;
         passes.threads_wall += wall * u32::try_from(self.pool.active()).unwrap_or(u32::MAX);
         passes.barriers += u64::from((self.pool.loops() as u32).wrapping_sub(loops as u32));
@@ -285,6 +294,11 @@ impl<'m> Session<'m> {
             **recorder = Recorder::default();
         }
     }
+
+    /// From now on, tells a tracer what threads do, or nobody: [`trace`](super::trace).
+    pub fn set_tracer(&mut self, tracer: Option<Arc<Tracer>>) {
+        self.tracer = tracer;
+    }
 }
 
 #[derive(Default)]
@@ -293,6 +307,11 @@ struct Recorder {
     stats: Stats,
 }
 
-fn timer(stats: &Option<Box<Recorder>>) -> Timer<'_> {
-    Timer(stats.as_ref().map(|recorder| &recorder.clock))
+fn timer<'a>(stats: &'a Option<Box<Recorder>>, tracer: &'a Option<Arc<Tracer>>) -> Timer<'a> {
+    Timer::new(stats.as_ref().map(|recorder| &recorder.clock), tracer.as_deref())
+}
+
+/// A number of tokens, of which no context has more.
+fn small(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::formats::Format;
 
+use super::trace::{Activity, Tracer};
+
 /// What a thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -150,23 +152,54 @@ impl Clock {
 
 /// Takes the time of operations, if anyone asked for it.
 #[derive(Clone, Copy)]
-pub(super) struct Timer<'a>(pub Option<&'a Clock>);
+pub(super) struct Timer<'a> {
+    clock: Option<&'a Clock>,
+    pub tracer: Option<&'a Tracer>,
+    /// What the tracer is told besides.
+    layer: Option<u16>,
+    tensor: Option<u32>,
+}
 
-impl Timer<'_> {
+impl<'a> Timer<'a> {
+    pub fn new(clock: Option<&'a Clock>, tracer: Option<&'a Tracer>) -> Self {
+        Timer { clock, tracer, layer: None, tensor: None }
+    }
+
+    /// The same for operations of a layer.
+    pub fn of_layer(self, layer: usize) -> Self {
+        Timer { layer: u16::try_from(layer).ok(), ..self }
+    }
+
+    /// The same for products by a tensor.
+    pub fn of_tensor(self, tensor: usize) -> Self {
+        Timer { tensor: u32::try_from(tensor).ok(), ..self }
+    }
+
+    /// The time, if anyone asked for it.
+    pub fn now(self) -> Option<Instant> {
+        (self.clock.is_some() || self.tracer.is_some()).then(Instant::now)
+    }
+
     /// Does `work`, and adds its time to that of the operation.
     #[inline]
     pub fn time<R>(self, operation: Operation, work: impl FnOnce() -> R) -> R {
-        let Some(clock) = self.0 else { return work() };
-        let start = Instant::now();
+        let Some(start) = self.now() else { return work() };
         let result = work();
-        let time = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        clock.times[operation.index()].fetch_add(time, Relaxed);
+        let end = Instant::now();
+        if let Some(clock) = self.clock {
+            let time = u64::try_from((end - start).as_nanos()).unwrap_or(u64::MAX);
+            clock.times[operation.index()].fetch_add(time, Relaxed);
+        }
+        if let Some(tracer) = self.tracer {
+            let Timer { layer, tensor, .. } = self;
+            tracer.record(start, end, Activity::Operation { operation, layer, tensor });
+        }
         result
     }
 
     /// Adds bytes of weights that a product reads.
     pub fn weights(self, bytes: usize) {
-        if let Some(clock) = self.0 {
+        if let Some(clock) = self.clock {
             clock.weight_bytes.fetch_add(bytes as u64, Relaxed);
         }
     }
@@ -188,9 +221,10 @@ mod tests {
     fn time_that_no_operation_took_is_waiting() {
         let clock = Clock::default();
         let wait = || std::thread::sleep(Duration::from_millis(2));
-        Timer(Some(&clock)).time(Operation::Gate, wait);
-        Timer(None).time(Operation::Norm, wait);
-        Timer(Some(&clock)).weights(5);
+        let timer = Timer::new(Some(&clock), None);
+        timer.time(Operation::Gate, wait);
+        Timer::new(None, None).time(Operation::Norm, wait);
+        timer.weights(5);
         let mut passes = Passes { threads_wall: Duration::from_secs(1), ..Passes::default() };
         clock.take(&mut passes);
         clock.take(&mut passes);

@@ -28,7 +28,7 @@ pub struct Model {
 /// A matrix of the file: its number there, and its shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matrix {
-    tensor: usize,
+    pub tensor: usize,
     format: Format,
     pub rows: usize,
     pub k: usize,

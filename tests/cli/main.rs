@@ -7,6 +7,7 @@ mod isa;
 mod limits;
 mod quantize;
 mod stats;
+mod trace;
 #[cfg(target_os = "linux")]
 mod writes;
 

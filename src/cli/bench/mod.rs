@@ -15,6 +15,7 @@ use super::limits;
 use super::output::{Failure, status};
 use super::setup::{self, Compute, RuntimeArgs};
 use super::stats;
+use super::trace::TraceArgs;
 use plan::Lists;
 
 /// Options of `bench`.
@@ -56,6 +57,8 @@ pub struct Args {
     /// Tell on stderr what the time of each test went to, by operation (and in the JSON records)
     #[arg(long, visible_alias = "by-op")]
     stats: bool,
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 fn limit_seconds(text: &str) -> Result<f64, String> {
@@ -68,6 +71,7 @@ fn limit_seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let setups = args.lists.setups()?;
     let tests = args.lists.tests()?;
+    let trace = args.trace.create()?;
     let mut threads: Vec<usize> =
         setups.iter().flat_map(|setup| setup.threads).map(NonZeroUsize::get).collect();
     threads.sort_unstable();
@@ -94,7 +98,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         loaded.model.kernels().isa().level(),
         report::ranges(&system::affinity()),
     ));
-    let results = timing::measure(&loaded, &setups, &tests, args)?;
+    let mut recording = trace.map(|file| file.record(&loaded));
+    let results = timing::measure(&loaded, &setups, &tests, args, recording.as_mut())?;
+    if let Some(recording) = recording {
+        recording.write()?;
+    }
     if args.stats {
         for result in &results {
             status(format_args!("{}, {} threads", result.test.name(), result.threads()));

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::output::{Failure, progress};
 use crate::cli::setup::Loaded;
+use crate::cli::trace::Recording;
 use crate::model::stats::Stats;
 use crate::model::{Session, SessionOptions};
 
@@ -42,6 +43,7 @@ pub fn measure(
     setups: &[Setup],
     tests: &[Test],
     args: &Args,
+    mut recording: Option<&mut Recording<'_>>,
 ) -> Result<Vec<Samples>, Failure> {
     let context = tests.iter().map(|test| test.n_depth + test.tokens()).max();
     let mut sessions = Vec::new();
@@ -79,7 +81,9 @@ pub fn measure(
         shuffle(&mut order, round as u64);
         for &at in &order {
             let (session, samples) = (&mut sessions[at / tests.len()], &mut results[at]);
-            one(session, samples, loaded.model.config().vocab, round > 0)?;
+            // What is not timed is not recorded either.
+            let recording = recording.as_deref_mut().filter(|_| round > 0);
+            one(session, samples, loaded.model.config().vocab, round > 0, recording)?;
             if round > 0 {
                 bar.inc(1);
             }
@@ -95,6 +99,7 @@ fn one(
     samples: &mut Samples,
     vocab: usize,
     counts: bool,
+    recording: Option<&mut Recording<'_>>,
 ) -> Result<(), Failure> {
     // Any tokens do: the time does not depend on which. Those of a position are always the same, so that what one
     // test has read serves the next as its depth.
@@ -106,6 +111,7 @@ fn one(
     let tokens: Vec<u32> = (n_depth..n_depth + n_prompt + n_gen).map(token).collect();
     let (prompt, generated) = tokens.split_at(n_prompt);
     session.reset_stats();
+    session.set_tracer(recording.as_ref().map(|recording| recording.tracer()));
     if samples.ns.is_empty() {
         samples.start = SystemTime::now();
     }
@@ -115,6 +121,11 @@ fn one(
         session.forward(step)?;
         std::hint::black_box(session.logits());
         times.push(start.elapsed());
+    }
+    session.set_tracer(None);
+    if let Some(recording) = recording {
+        let name = format!("{}, {} threads", samples.test.name(), samples.threads());
+        recording.span(name, start, start.elapsed());
     }
     if !counts {
         return Ok(());
