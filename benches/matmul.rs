@@ -1,7 +1,8 @@
 //! Dense products of f32 as `matmul::f32` offers them, by name and size: time, GFLOP/s, allocations, relative speed, and on
 //! x86-64 the share of the FMA peak that the same run measures.
 //!
-//! `cargo bench --bench matmul [-- [--isa LEVEL] [--threads N] [SIZE ..]]`; two threads and 64 256 512 1024 2048 unless said.
+//! `cargo bench --bench matmul [-- [--isa LEVEL] [--threads N] [SIZE ..]]`; two threads and 64 256 512 1024 2048 unless said. What is
+//! no size filters by name: all is called `matmul`.
 //! Rounds take turns; what takes longer than half a second is timed once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -64,9 +65,13 @@ fn main() {
                 isa = Isa::force(level).expect("a level of this CPU");
             }
             "--threads" => threads = args.next().expect("--threads N").parse().expect("a number"),
-            // Of cargo.
-            "--bench" => {}
-            size => sizes.push(size.parse().expect("a size")),
+            // Of cargo, and of criterion.
+            option if option.starts_with('-') => {}
+            filter => match filter.parse() {
+                Ok(size) => sizes.push(size),
+                Err(_) if "matmul".contains(filter) => {}
+                Err(_) => return,
+            },
         }
     }
     if sizes.is_empty() {

@@ -35,18 +35,26 @@ fn main() {
         return;
     }
     let measure = std::env::args().any(|arg| arg == "--bench");
-    if measure {
+    let [dot, q5_k] = ["free_order dot_f32", "free_order q5_k"].map(filter::wants);
+    if measure && (dot || q5_k) {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let name = info.lines().find_map(|line| line.strip_prefix("model name"));
         println!("CPU{}; rows in L1", name.unwrap_or(": not named by /proc/cpuinfo"));
     }
-    timing::dot_f32(measure);
-    timing::q5_k(4096, measure);
-    timing::q5_k(16384, measure);
+    if dot {
+        timing::dot_f32(measure);
+    }
+    if q5_k {
+        timing::q5_k(4096, measure);
+        timing::q5_k(16384, measure);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod dot;
+#[cfg(target_arch = "x86_64")]
+#[path = "../filter/mod.rs"]
+mod filter;
 #[cfg(target_arch = "x86_64")]
 mod q5_k;
 #[cfg(target_arch = "x86_64")]
