@@ -232,8 +232,8 @@ fn product<B: Interleave, M: Micros<B>>(
                         debug_assert!(x.len() >= (n - 1) * blocks + count.div_ceil(8));
                         if start + count == k {
                             // Results go where nothing was read: stores would wait there, and those behind them.
-                            let lines = out[column * rows + row..].chunks(rows);
-                            lines.take(n).for_each(|line| fetch(line.as_ptr().cast(), 1));
+                            let line = out.as_ptr().wrapping_add(column * rows + row);
+                            (0..n).for_each(|c| fetch(line.wrapping_add(c * rows).cast(), 1));
                         }
                         // SAFETY: the panels hold `count` blocks of each row, the columns, `blocks` apart, as many; the
                         // features are enabled.
