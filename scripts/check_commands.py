@@ -117,7 +117,7 @@ def check(command, in_block, packages, where):
 def main():
     metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     packages = {}
-    for folder in ["", "benches/peers", "fuzz"]:
+    for folder in ["", "benches/peers", "benches/pictures", "fuzz"]:
         text = subprocess.run(metadata, cwd=ROOT / folder, capture_output=True, text=True, check=True).stdout
         packages[folder] = json.loads(text)["packages"][0]
     wrong, count = 0, 0

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +127,17 @@ def draw(path, title, rows):
     )
 
 
+def write(args, tests):
+    """Adds the run to a file, of which pictures are made."""
+    path, model = Path(args.json), Path(args.model).name
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    runs = [run for run in runs if run["model"] != model]
+    command = f"scripts/compare-llama-cpp.sh {model} -t {args.threads} -p {args.n_prompt} -n {args.n_gen} --rounds {args.rounds}"
+    run = {"model": model, "cpu": cpu(), "date": time.strftime("%Y-%m-%d", time.gmtime()), "command": command}
+    runs.append({**run, "threads": args.threads, "rounds": args.rounds, "tests": tests})
+    path.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="compare-llama-cpp.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -137,6 +149,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--text", metavar="FILE", help="compare perplexity on this text too")
     parser.add_argument("--svg", metavar="FILE", help="draw the rates there")
+    parser.add_argument("--json", metavar="FILE", help="write the table there, in place of that of the same model")
     args = parser.parse_args()
     if min(args.n_prompt, args.n_gen, args.threads, args.rounds) < 1:
         fail("-p, -n, -t and --rounds are at least 1")
@@ -160,7 +173,7 @@ def main():
     threads = f"{args.threads} thread{'s' if args.threads > 1 else ''}"
     title = f"{Path(args.model).name}, {threads}, {cpu()}, median of {args.rounds} rounds in turns"
     print(f"{title}\n\n| | quintile | llama.cpp | ratio | 95% interval |\n|---|---:|---:|---:|---:|")
-    bars = []
+    bars, tests = [], []
     for name, key, unit, scale in [
         (f"pp{args.n_prompt}", "prefill", "t/s", 1),
         (f"tg{args.n_gen}", "decode", "t/s", 1),
@@ -173,6 +186,8 @@ def main():
         digits = 0 if unit == "MiB" else 2
         interval = f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else ""
         print(f"| {name}, {unit} | {middle[0]:.{digits}f} | {middle[1]:.{digits}f} | {mean:.2f} | {interval} |")
+        low, high = ends or (None, None)
+        tests.append({"name": name, "unit": unit, "quintile": middle[0], "llama_cpp": middle[1], "ratio": mean, "low": low, "high": high})
         if unit == "t/s":
             bars.append((name, unit, *middle, f"{mean:.2f} x"))
     if args.text:
@@ -180,6 +195,8 @@ def main():
         print(f"| perplexity of {Path(args.text).name} | {mine:.4f} | {theirs:.4f} | {mine / theirs:.4f} | |")
     if args.svg:
         draw(args.svg, title, bars)
+    if args.json:
+        write(args, tests)
 
 
 if __name__ == "__main__":
