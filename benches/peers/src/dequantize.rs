@@ -36,6 +36,7 @@ fn group<T: GgmlType + 'static>(format: Format, values: usize) -> Group {
     let bytes: Rc<[u8]> = bytes.into();
     let ours = Kernels::new(Isa::detect());
     let row = candle_row::<T>(&bytes);
+    let row_bytes = bytes.len();
     let (mut out, mut theirs) = (vec![0.0; values], vec![0.0; values]);
     ours.dequantize(format, &bytes, &mut out);
     T::to_float(&row, &mut theirs);
@@ -52,5 +53,5 @@ fn group<T: GgmlType + 'static>(format: Format, values: usize) -> Group {
         Kernel { name: format!("quintile {}", Isa::detect().level()), run: run_ours },
         Kernel { name: "candle".into(), run: run_theirs },
     ];
-    Group { name, values, kernels }
+    Group { name, values, bytes: row_bytes, kernels }
 }

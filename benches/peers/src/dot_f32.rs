@@ -56,7 +56,7 @@ pub fn group(values: usize) -> Group {
     let magnitudes: f64 = a.iter().zip(&*b).map(|(&a, &b)| f64::from((a * b).abs())).sum();
     // Of any order of summation: a rounding for each product and each sum.
     let bound = values as f64 * f64::from(f32::EPSILON) * magnitudes;
-    let mut group = Group { name: NAME.into(), values, kernels: Vec::new() };
+    let mut group = Group { name: NAME.into(), values, bytes: 8 * values, kernels: Vec::new() };
     let mut add = |name: &str, dot: Dot64| {
         check(NAME, name, dot(&a, &b), exact, bound);
         let (a, b) = (Rc::clone(&a), Rc::clone(&b));

@@ -12,6 +12,8 @@ mod dot_f32;
 mod qdot;
 pub mod sgemm;
 
+use serde_json::{Value as Json, json};
+
 /// One kernel on its data.
 pub struct Kernel {
     /// Whose it is, and at which level.
@@ -26,6 +28,8 @@ pub struct Group {
     pub name: String,
     /// Values of the row.
     pub values: usize,
+    /// What must be read: weights, or both rows; of a product of matrices, all three.
+    pub bytes: usize,
     /// quintile's first.
     pub kernels: Vec<Kernel>,
 }
@@ -46,6 +50,28 @@ pub fn held_to() -> String {
         _ => "numkong built for all it can (not started in benches/peers)",
     };
     format!("candle for AVX2; {numkong}; {}", dot_f32::openblas_core())
+}
+
+/// The CPU's name, family and model.
+pub fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |key| info.lines().find_map(|line| line.strip_prefix(key)?.split_once(": "));
+    let value = |key| field(key).map_or("?", |(_, value)| value);
+    format!("{}, family {} model {}", value("model name"), value("cpu family"), value("model\t"))
+}
+
+/// Writes results to a file, of which pictures are made.
+///
+/// # Panics
+/// If that cannot be done.
+pub fn write_json(path: &str, command: &str, results: Vec<Json>) {
+    let all = json!({
+        "cpu": cpu(),
+        "held_to": held_to(),
+        "command": command,
+        "results": results,
+    });
+    std::fs::write(path, format!("{all:#}\n")).unwrap_or_else(|e| panic!("{path}: {e}"));
 }
 
 /// Small numbers of both signs, never subnormal: denormal operands would be timed otherwise.

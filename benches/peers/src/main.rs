@@ -1,10 +1,11 @@
 //! Prints the smallest and the median time of each kernel in rounds that take turns, and their ratios to quintile's
-//! fastest: `cargo run --release [-- --values N] [FILTER]`, in the folder of this crate.
+//! fastest: `cargo run --release [-- --values N] [--json FILE] [FILTER]`, in the folder of this crate.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use quintile_peers::{Group, Kernel, groups, held_to};
+use quintile_peers::{Group, Kernel, cpu, groups, held_to, write_json};
+use serde_json::{Value as Json, json};
 
 const ROUNDS: usize = 300;
 /// Nanoseconds that a kernel's turn takes, about.
@@ -13,12 +14,14 @@ const TURN: f64 = 20_000.0;
 fn main() {
     let mut values: usize = 4096;
     let mut filter = String::new();
+    let mut file = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.next()) {
             ("--values", Some(n)) => values = n.parse().expect("--values N"),
+            ("--json", Some(path)) => file = Some(path),
             (_, None) if !arg.starts_with('-') => filter = arg,
-            _ => panic!("usage: peers [--values N] [FILTER]"),
+            _ => panic!("usage: peers [--values N] [--json FILE] [FILTER]"),
         }
     }
     assert!(values > 0 && values.is_multiple_of(256), "--values is a multiple of 256");
@@ -32,22 +35,20 @@ fn main() {
         "|{:-<20}|--------------------|--------:|-----------:|-----------------:|-------:|",
         ""
     );
+    let mut results = Vec::new();
     for mut group in groups(values) {
         if group.name.to_lowercase().contains(&filter.to_lowercase()) {
-            time(&mut group);
+            time(&mut group, &mut results);
         }
+    }
+    if let Some(file) = file {
+        let command = "cd benches/peers && cargo run --release --features openblas -- --json FILE";
+        write_json(&file, command, results);
     }
 }
 
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |key| info.lines().find_map(|line| line.strip_prefix(key)?.split_once(": "));
-    let value = |key| field(key).map_or("?", |(_, value)| value);
-    format!("{}, family {}, model {}", value("model name"), value("cpu family"), value("model\t"))
-}
-
 /// Times the kernels in turns, each round begun by another: a fixed order could keep step with the scheduler.
-fn time(group: &mut Group) {
+fn time(group: &mut Group, results: &mut Vec<Json>) {
     let calls: Vec<u32> = group.kernels.iter_mut().map(calls_of_a_turn).collect();
     let mut times = vec![Vec::with_capacity(ROUNDS); group.kernels.len()];
     for round in 0..ROUNDS {
@@ -67,6 +68,10 @@ fn time(group: &mut Group) {
             "| {:<18} | {:<18} | {min:>7.1} | {median:>10.1} | {to_min:>16.2} | {to_median:>6.2} |",
             group.name, kernel.name
         );
+        results.push(json!({
+            "of": group.name, "kernel": kernel.name, "ns_min": min, "ns_median": median,
+            "products": group.values, "bytes": group.bytes,
+        }));
     }
 }
 

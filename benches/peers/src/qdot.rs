@@ -84,5 +84,5 @@ where
         black_box(T::vec_dot(values, black_box(&row), black_box(&blocks)));
     });
     kernels.push(Kernel { name: "candle".into(), run });
-    Group { name, values, kernels }
+    Group { name, values, bytes: bytes.len(), kernels }
 }

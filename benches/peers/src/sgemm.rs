@@ -74,7 +74,8 @@ pub fn group(n: usize) -> Group {
     let name = format!("sgemm of {n}");
     let a: Rc<[f32]> = floats(n * n, 0).into();
     let b: Rc<[f32]> = floats(n * n, 400).into();
-    let mut group = Group { name: name.clone(), values: n * n, kernels: Vec::new() };
+    let mut group =
+        Group { name: name.clone(), values: n * n, bytes: 12 * n * n, kernels: Vec::new() };
     let mut add = |kernel: &str, mut multiply: Multiply| {
         let mut c = vec![f32::NAN; n * n];
         multiply(&a, &b, &mut c, n);

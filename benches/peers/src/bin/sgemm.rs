@@ -1,22 +1,25 @@
 //! Products of f32 matrices beside those of other crates and of OpenBLAS, on one thread, in rounds that take turns:
 //! GFLOP/s, and the share of the FMA peak of 256 bits that the same rounds measure. In the folder of this crate:
-//! `cargo run --release --features openblas --bin sgemm [-- [--rounds N] SIZE ..]`.
+//! `cargo run --release --features openblas --bin sgemm [-- [--rounds N] [--json FILE] SIZE ..]`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use quintile_peers::{held_to, sgemm};
+use quintile_peers::{held_to, sgemm, write_json};
+use serde_json::json;
 
 /// Seconds of a turn, at least.
 const TURN: f64 = 0.005;
 
 fn main() {
-    let (mut rounds, mut sizes) = (9, Vec::new());
+    let (mut rounds, mut sizes, mut file) = (9, Vec::new(), None);
+    let mut results = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let number = |text: String| text.parse().expect("a number");
         match &arg[..] {
             "--rounds" => rounds = number(args.next().expect("--rounds N")),
+            "--json" => file = Some(args.next().expect("--json FILE")),
             _ => sizes.push(number(arg)),
         }
     }
@@ -58,8 +61,16 @@ fn main() {
                 100.0 * rate / peak,
                 100.0 * best / best_peak
             );
+            results.push(json!({
+                "size": n, "kernel": kernel.name, "gflops_median": rate, "gflops_best": best,
+                "of_peak": rate / peak,
+            }));
         }
         println!("| {n:4} | FMA peak           | {peak:15.1} | {best_peak:4.0} | |");
+    }
+    if let Some(file) = file {
+        let command = "cd benches/peers && cargo run --release --features openblas --bin sgemm -- --json FILE";
+        write_json(&file, command, results);
     }
 }
 
