@@ -5,20 +5,20 @@ use serde_json::Value as Json;
 use crate::data::{number, origin, result, text};
 use crate::paper::{Align, Axis, Paper, Theme, short};
 
-/// Title, kernel, and what of.
-const KERNELS: [(&str, &str, &str); 12] = [
-    ("f32 dot", "dot_f32", "L1"),
-    ("Q4_0 row dot", "qdot_q4_0", "L1"),
-    ("Q8_0 row dot", "qdot_q8_0", "L1"),
-    ("Q4_K row dot", "qdot_q4_k", "L1"),
-    ("Q5_K row dot", "qdot_q5_k", "L1"),
-    ("Q6_K row dot", "qdot_q6_k", "L1"),
-    ("Q5_K dot with f32", "qdot_exact", "q5_k"),
-    ("Q5_K to f32", "dequantize", "q5_k"),
-    ("quantise activations", "quantize", "per 256"),
-    ("attention, f16", "attention", "f16"),
-    ("Q5_K product, 512 columns", "gemm", "q5_k"),
-    ("f32 product, 64 columns", "sgemm", "f32"),
+/// Title, kernel, what of, and levels that run a lower one's function, which are no bars of their own.
+const KERNELS: [(&str, &str, &str, &[&str]); 12] = [
+    ("f32 dot", "dot_f32", "L1", &[]),
+    ("Q4_0 row dot", "qdot_q4_0", "L1", &[]),
+    ("Q8_0 row dot", "qdot_q8_0", "L1", &[]),
+    ("Q4_K row dot", "qdot_q4_k", "L1", &[]),
+    ("Q5_K row dot", "qdot_q5_k", "L1", &[]),
+    ("Q6_K row dot", "qdot_q6_k", "L1", &[]),
+    ("Q5_K dot with f32", "qdot_exact", "q5_k", &["generic"]),
+    ("Q5_K to f32", "dequantize", "q5_k", &["generic", "avx2-asm"]),
+    ("quantise activations", "quantize", "per 256", &["generic", "avx2-asm"]),
+    ("attention, f16", "attention", "f16", &["avx2-asm"]),
+    ("Q5_K product, 512 columns", "gemm", "q5_k", &[]),
+    ("f32 product, 64 columns", "sgemm", "f32", &["avx2-asm"]),
 ];
 
 const BAR: f64 = 13.0;
@@ -32,8 +32,9 @@ pub fn draw(kernels: &Json, theme: Theme) -> String {
     levels.push((chosen, theme.blue));
     let groups: Vec<_> = KERNELS
         .iter()
-        .filter_map(|&(title, kernel, of)| {
-            let bars = levels.iter().filter_map(|&(level, color)| {
+        .filter_map(|&(title, kernel, of, same)| {
+            let own = levels.iter().filter(|(level, _)| !same.contains(level));
+            let bars = own.filter_map(|&(level, color)| {
                 Some((level, color, number(result(kernels, kernel, level, of)?, "cycles_per_32")))
             });
             let bars: Vec<_> = bars.collect();
