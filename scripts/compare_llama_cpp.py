@@ -127,11 +127,18 @@ def draw(path, title, rows):
     )
 
 
+def runs_of(path):
+    """The runs that a file has; none if there is no file."""
+    try:
+        return json.loads(path.read_text())["runs"] if path.exists() else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fail(f"--json {path}: no table of this script: {error}")
+
+
 def write(args, tests):
     """Adds the run to a file, of which pictures are made."""
     path, model = Path(args.json), Path(args.model).name
-    runs = json.loads(path.read_text())["runs"] if path.exists() else []
-    runs = [run for run in runs if run["model"] != model]
+    runs = [run for run in runs_of(path) if run["model"] != model]
     command = f"scripts/compare-llama-cpp.sh {model} -t {args.threads} -p {args.n_prompt} -n {args.n_gen} --rounds {args.rounds}"
     run = {"model": model, "cpu": cpu(), "date": time.strftime("%Y-%m-%d", time.gmtime()), "command": command}
     runs.append({**run, "threads": args.threads, "rounds": args.rounds, "tests": tests})
@@ -153,6 +160,8 @@ def main():
     args = parser.parse_args()
     if min(args.n_prompt, args.n_gen, args.threads, args.rounds) < 1:
         fail("-p, -n, -t and --rounds are at least 1")
+    if args.json:
+        runs_of(Path(args.json))
     for path in [args.model, args.text]:
         if path and not os.access(path, os.R_OK):
             fail(f"{path}: cannot be read")

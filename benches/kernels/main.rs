@@ -113,7 +113,8 @@ fn weights(format: Format, values: usize) -> Vec<u8> {
 
 const SAMPLES: usize = 30;
 
-/// Medians of [`SAMPLES`], in a third of a second: two runs on a quiet machine agree within 3%.
+/// Medians of [`SAMPLES`], in a third of a second: meant to repeat within 3% on a quiet machine (docs/benchmarks.md tells of one
+/// that is not).
 fn configured(clock: Clock) -> Criterion {
     criterion::Criterion::default()
         .with_measurement(clock)
