@@ -19,6 +19,7 @@ use core::ops::Range;
 use crate::formats::{ActBlock, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
+use crate::kernels::gemv;
 use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
 use activations::assert_inside;
 
@@ -286,6 +287,10 @@ fn run_blocks(
                 // Of three columns, the last is computed twice.
                 let x = core::array::from_fn(|i| column(c + i.min(wide - 1)));
                 for r in rows.clone() {
+                    if c == 0 {
+                        let row = w.row_range(r..r + 1).as_ptr();
+                        gemv::fetch(row.wrapping_add(gemv::AHEAD), w.row_bytes);
+                    }
                     let y = kernels.qdot4(w.format, w.row_range(r..r + 1), x);
                     for (i, y) in y.into_iter().take(wide).enumerate() {
                         epilogue.write(r, &[y], &mut out.column(c + i)[r - all.start..][..1]);

@@ -165,13 +165,22 @@ fn gemv_keeps_to_its_slices_and_registers() {
 #[test]
 fn gemm_keeps_to_its_slices_and_registers() {
     const BLOCKS: usize = 2;
-    let (mut w, mut x) = (Buffer::new(2 * ROWS * BLOCKS * 320), Buffer::new((NR + 3) * BLOCKS));
-    let (mut out, mut space) = (Buffer::new(2 * ROWS * (NR + 3)), Box::new(Workspace::ZERO));
+    /// Many at AVX2, which takes other loops up to 24.
+    const MANY: usize = 4 * NR + 2;
+    let (mut w, mut x) = (Buffer::new(2 * ROWS * BLOCKS * 320), Buffer::new(MANY * BLOCKS));
+    let (mut out, mut space) = (Buffer::new(2 * ROWS * MANY), Box::new(Workspace::ZERO));
     for format in Format::ALL {
         let Some(scale) = format.activation() else { continue };
-        for (rows, columns) in
-            [(MR, 1), (MR, NR), (MR, 3), (2 * MR, 4), (2 * MR, NR + 3), (ROWS, NR), (ROWS + MR, 5)]
-        {
+        for (rows, columns) in [
+            (MR, 1),
+            (MR, NR),
+            (MR, 3),
+            (2 * MR, 4),
+            (2 * MR, NR + 3),
+            (ROWS, NR),
+            (ROWS + MR, 5),
+            (MR, MANY),
+        ] {
             let weights = row(format, rows * BLOCKS * 256 / format.block_len());
             let acts = activations(scale, columns * BLOCKS * 256, 3);
             let want: Vec<f32> = acts

@@ -18,7 +18,7 @@
 //! So it is at AVX2, and, with words of 16 bits and four columns, in the operations of pulp. AVX-512 has panels of [`ROWS`] rows,
 //! broadcasts columns from where they lie, and lays out a [`Workspace`] its own way. On aarch64 products of bytes take part of a
 //! register or two columns at a time, so that columns are packed and not broadcast.
-//! Formats with blocks of 32 have loops of their own, beside their kernels.
+//! Formats with blocks of 32 have loops of their own, beside their kernels, and so have few columns at AVX2.
 //!
 //! The second step can be taken once for many products: [`packed`].
 

@@ -74,7 +74,7 @@ impl super::Kernels {
 
 /// Asks for the lines of some bytes, where the language has an instruction for it; there need be none at that address.
 #[inline(always)]
-pub(super) fn fetch(from: *const u8, bytes: usize) {
+pub(crate) fn fetch(from: *const u8, bytes: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     for line in (0..bytes).step_by(64) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -64,21 +64,21 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(bytes: &[u8; 32]) -> __m256i {
+pub fn load(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: the array holds 32 bytes.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn words(words: &[u32; 8]) -> __m256i {
+pub fn words(words: &[u32; 8]) -> __m256i {
     // SAFETY: the array holds 32 bytes.
     unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn floats(floats: &[f32; 8]) -> __m256 {
+pub fn floats(floats: &[f32; 8]) -> __m256 {
     // SAFETY: the array holds eight numbers.
     unsafe { _mm256_loadu_ps(floats.as_ptr()) }
 }

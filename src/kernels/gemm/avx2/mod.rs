@@ -12,6 +12,7 @@
 //! and `-32` times the sum of their activations, which belongs to the column, give the sum of weights.
 
 pub(super) mod blocks_of_32;
+mod few;
 mod micro;
 pub(super) mod unpack;
 
@@ -93,7 +94,11 @@ pub(super) fn gemm<B: Interleave, M: Micros<B>>(
     space: &mut Workspace,
     out: &mut [f32],
 ) {
-    product::<B, M>(Rows::Blocks(B::slice(w)), x, blocks, space, out);
+    let w = B::slice(w);
+    if few::suits::<B>(x.len() / blocks, blocks) {
+        return few::product::<B>(w, x, blocks, space, out);
+    }
+    product::<B, M>(Rows::Blocks(w), x, blocks, space, out);
 }
 
 pub(super) const fn packing<B: Interleave, M: Micros<B>>() -> Packing {
@@ -111,7 +116,7 @@ fn pack<B: Interleave>(w: &[u8], blocks: usize, out: &mut [Line]) {
     for (i, panel) in elements_mut::<Panel>(out).iter_mut().enumerate() {
         let (group, k, p) = (i / GROUP / blocks, i / GROUP % blocks, i % GROUP);
         let row = |r: usize| (ROWS * group + MR * p + r).min(last);
-        interleave(core::array::from_fn(|r| &w[row(r) * blocks + k]), panel);
+        interleave::<B, false>(core::array::from_fn(|r| &w[row(r) * blocks + k]), panel);
     }
 }
 
@@ -153,7 +158,10 @@ fn product<B: Interleave, M: Micros<B>>(
                         for row in next.chunks_exact(blocks).take(MR) {
                             prefetch::<_MM_HINT_T0, _>(&row[k]);
                         }
-                        interleave(core::array::from_fn(|r| &rows[r * blocks + k]), panel);
+                        interleave::<B, false>(
+                            core::array::from_fn(|r| &rows[r * blocks + k]),
+                            panel,
+                        );
                         for row in rows.chunks_exact(blocks) {
                             row.get(k + 1).inspect(|next| prefetch::<_MM_HINT_T1, _>(next));
                         }
@@ -271,22 +279,25 @@ fn store(register: __m256i, out: &mut [u8; 32]) {
     unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
 }
 
-/// Unpacks a super-block of eight rows.
+/// Unpacks a super-block of eight rows. Minimums are for pairs of the sums of activations: sums of 16, or of all values that share a minimum.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn interleave<B: Interleave>(w: [&B; MR], panel: &mut Panel) {
+fn interleave<B: Interleave, const SUMS_OF_16: bool>(w: [&B; MR], panel: &mut Panel) {
     // SAFETY: AVX2 is enabled.
     unsafe { B::quants(w, &mut panel.quants) };
     let factors = w.map(B::factors);
     let [scales, mins] = [0, 1].map(|i| factors.map(|factors| factors[i]));
     for part in 0..32 / B::SHARED {
         let (scales, mins) = (byte_pairs(&scales, part), byte_pairs(&mins, part));
-        let outs = panel.scales.as_chunks_mut::<2>().0.iter_mut().zip(&mut panel.mins);
-        for (i, (scale_out, min_out)) in outs.enumerate().skip(4 * part).take(4) {
-            for (out, first) in scale_out.iter_mut().zip([0, 8]) {
+        for i in 4 * part..4 * part + 4 {
+            for (out, first) in panel.scales[2 * i..].iter_mut().zip([0, 8]) {
                 store_words(word_pairs(scales[i % 4], first, first), out);
             }
-            if B::OFFSET == 0 {
-                store_words(word_pairs(mins[i % 4], 0, 8), min_out);
+            if B::OFFSET == 0 && SUMS_OF_16 && B::SHARED == 32 {
+                for (out, first) in panel.mins[2 * i..].iter_mut().zip([0, 8]) {
+                    store_words(word_pairs(mins[i % 4], first, first), out);
+                }
+            } else if B::OFFSET == 0 {
+                store_words(word_pairs(mins[i % 4], 0, 8), &mut panel.mins[i]);
             }
         }
     }
