@@ -15,7 +15,10 @@ use quintile::kernels::Kernels;
 use quintile::kernels::sgemm::Line;
 use quintile::matmul::{Activations, Epilogue, Outputs, Plan};
 use quintile::model::trace::Tracer;
-use quintile::model::{CacheType, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
+use quintile::model::{
+    Batch, CacheType, Context, Logits, Model, Pool, Sampler, SamplerOptions, Session,
+    SessionOptions,
+};
 
 struct Counting;
 
@@ -64,6 +67,9 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
         let path = format!("tests/data/tiny/{name}.gguf");
         let file = Gguf::open(path.as_ref(), &OpenOptions::default()).unwrap();
         let model = Model::load(file, Isa::detect()).unwrap();
+        for threads in [1, 3] {
+            assert_eq!(mixed_batches(&model, threads), 0, "{name}, {threads} threads, batches");
+        }
         for (threads, stats, traced, cache) in [
             (1, false, false, CacheType::F16),
             (3, false, false, CacheType::F32),
@@ -106,6 +112,32 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
             );
         }
     }
+}
+
+/// What mixed batches of a context allocate, the first of them aside: prompts beside single tokens, sequences that come, go and fork.
+fn mixed_batches(model: &Model, threads: usize) -> usize {
+    let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    let options = SessionOptions { context: Some(64), batch: 32, ..SessionOptions::default() };
+    let mut context = Context::new(model, &pool, &options).unwrap();
+    let prompt: Vec<u32> = (0..40).map(|i| i * 7 % 300).collect();
+    let (mut ids, mut batch, mut sum) = (Vec::new(), Batch::new(), 0.0);
+    let mut round = || {
+        ids.extend((0..6).map(|_| context.add().unwrap()));
+        for step in 0..4 {
+            batch.clear();
+            for (i, id) in ids.iter().enumerate() {
+                let tokens = if i == step { &prompt } else { &prompt[i..=i] };
+                batch.push(*id, tokens, if i % 2 == 0 { Logits::Last } else { Logits::All });
+            }
+            context.forward(&batch, |_, _, logits| sum += logits[0]).unwrap();
+            if step == 1 {
+                ids.push(context.fork(ids[0]).unwrap());
+            }
+        }
+        ids.drain(..).for_each(|id| context.release(id).unwrap());
+    };
+    round();
+    (0..5).map(|_| allocations(&mut round)).min().unwrap()
 }
 
 /// What packing a matrix and multiplying it allocates, of every kind of plan.

@@ -12,6 +12,7 @@ mod output;
 mod perplexity;
 mod quantize;
 mod run;
+mod session;
 mod setup;
 mod stats;
 mod tokenize;

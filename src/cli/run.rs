@@ -12,6 +12,7 @@ use crate::model::tokenizer::{EncodeOptions, Tokenizer, Utf8Stream};
 use crate::model::{Error, Session, system};
 
 use super::output::{self, Failure, bytes, progress, rate, status, write};
+use super::session::SessionArgs;
 use super::setup::{Loaded, ModelArgs, TextArgs};
 use super::stats;
 use super::trace::TraceArgs;
@@ -24,6 +25,7 @@ Examples:
   quintile run -m model.gguf -p 'fn main() {' --temp 0 -n 64 --stop '}'
   cat prompt.txt | quintile run -m model.gguf -p - --json > answer.json
   quintile run -m model.gguf -p 'Once upon a time' -n 16 --trace trace.json
+  quintile run -m model.gguf -f notes.txt --session notes.session
 
 No chat template is applied, and the prompt is not repeated. The same seed gives the same text on every
 CPU and with any number of threads.")]
@@ -68,6 +70,8 @@ pub struct Args {
     /// Tell on stderr what the time went to (and in the JSON object)
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    session: SessionArgs,
     #[command(flatten)]
     trace: TraceArgs,
 }
@@ -137,8 +141,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         prompt.len()
     ));
 
+    let reused = args.session.load(&mut session, &prompt)?;
     let start = Instant::now();
-    let prefilled = prefill(&mut session, &prompt, loaded.session.batch)?;
+    let prefilled = prefill(&mut session, &prompt[reused..], loaded.session.batch)?;
     let prefill_time = start.elapsed();
     let mut generation = Generation::new(args, &loaded, &tokenizer, prompt.clone());
     let stop =
@@ -147,10 +152,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         write(b"\n")?;
     }
     let decode_time = start.elapsed().saturating_sub(prefill_time);
+    args.session.save(&session)?;
 
     let generated = generation.history.len() - prompt.len();
     // The first token comes out of the prefill: decoding computed one fewer.
-    let prefill_rate = rate(prompt.len(), prefill_time);
+    let computed = prompt.len() - reused;
+    let prefill_rate = rate(computed, prefill_time);
     let decode_rate = rate(generated.saturating_sub(1), decode_time);
     let first = prefill_time + generation.first_token.unwrap_or_default();
     if stop == Stop::Context {
@@ -158,11 +165,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         status(format_args!("the context of {context} is full: generation ends; see -c"));
     }
     status(format_args!(
-        "load {:.3} s, first token {:.3} s, prefill {} tokens {prefill_rate:.2} t/s, decode {generated} \
+        "load {:.3} s, first token {:.3} s, prefill {computed} tokens {prefill_rate:.2} t/s, decode {generated} \
          tokens {decode_rate:.2} t/s, peak memory {}",
         loaded.load_time.as_secs_f64(),
         first.as_secs_f64(),
-        prompt.len(),
         system::peak_memory().map_or_else(|| "unknown".into(), bytes),
     ));
     if let Some(stats) = session.stats() {
@@ -185,7 +191,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "timings": {
                 "load_s": loaded.load_time.as_secs_f64(),
                 "ttft_s": first.as_secs_f64(),
-                "prefill_tokens": prompt.len(),
+                "prefill_tokens": computed,
                 "prefill_ts": prefill_rate,
                 "decode_tokens": generated,
                 "decode_ts": decode_rate,

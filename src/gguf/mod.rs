@@ -36,7 +36,6 @@ mod strings;
 mod tensor_info;
 mod tensor_types;
 mod value;
-#[cfg(feature = "cli")]
 mod whole_file;
 mod writer;
 
@@ -50,7 +49,6 @@ pub use strings::Strings;
 pub use tensor_info::TensorInfo;
 pub use tensor_types::{TensorType, type_name};
 pub use value::{Array, Value};
-#[cfg(feature = "cli")]
 pub(crate) use whole_file::WholeFile;
 pub use writer::Writer;
 

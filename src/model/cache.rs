@@ -1,5 +1,7 @@
 //! Keys and values of past positions, laid out as the attention kernels read them.
 
+mod bytes;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -67,6 +69,7 @@ pub(super) struct Cache<E> {
     values: Vec<E>,
     /// Elements of one head of one layer: of its keys, and of its values.
     head_len: usize,
+    head_dim: usize,
     kv_heads: usize,
 }
 
@@ -81,7 +84,8 @@ impl<E: CacheElement> Cache<E> {
     fn new(config: &Config, context: usize, zeros: fn(usize) -> Vec<E>) -> Cache<E> {
         let head_len = padded(context) * config.head_dim;
         let len = config.layers * config.kv_heads * head_len;
-        Cache { keys: zeros(len), values: zeros(len), head_len, kv_heads: config.kv_heads }
+        let Config { head_dim, kv_heads, .. } = *config;
+        Cache { keys: zeros(len), values: zeros(len), head_len, head_dim, kv_heads }
     }
 
     /// What one head of one layer has cached.
@@ -89,6 +93,23 @@ impl<E: CacheElement> Cache<E> {
         let start = (layer * self.kv_heads + head) * self.head_len;
         let range = start..start + self.head_len;
         HeadCache { keys: &self.keys[range.clone()], values: &self.values[range] }
+    }
+
+    /// Takes the first positions of another cache of the same model.
+    fn copy_prefix(&mut self, from: &Cache<E>, positions: usize) {
+        if from.head_len == 0 {
+            return;
+        }
+        // Whole groups of keys: what else they hold is overwritten before it is read.
+        let head_dim = self.head_dim;
+        let keys = padded(positions) * head_dim;
+        let heads = |cache: &Cache<E>| 0..cache.keys.len() / cache.head_len;
+        for head in heads(from) {
+            let (to, at) = (head * self.head_len, head * from.head_len);
+            self.keys[to..to + keys].copy_from_slice(&from.keys[at..at + keys]);
+            let values = positions * head_dim;
+            self.values[to..to + values].copy_from_slice(&from.values[at..at + values]);
+        }
     }
 
     /// The keys and the values of each head of one layer, in step.
@@ -140,6 +161,25 @@ impl AnyCache {
                 AnyCache::F16(Cache::new(config, context, |len| vec![0u16; len].reinterpret_into()))
             }
             CacheType::F32 => AnyCache::F32(Cache::new(config, context, |len| vec![0.0; len])),
+        }
+    }
+    /// How keys and values are stored.
+    pub fn cache_type(&self) -> CacheType {
+        match self {
+            AnyCache::F16(_) => CacheType::F16,
+            AnyCache::F32(_) => CacheType::F32,
+        }
+    }
+
+    /// Takes the first positions of another cache of the same model and type.
+    ///
+    /// # Panics
+    /// If the type is another, or either has not so many positions.
+    pub fn copy_prefix(&mut self, from: &AnyCache, positions: usize) {
+        match (self, from) {
+            (AnyCache::F16(to), AnyCache::F16(from)) => to.copy_prefix(from, positions),
+            (AnyCache::F32(to), AnyCache::F32(from)) => to.copy_prefix(from, positions),
+            (to, from) => panic!("a {} cache of {}", to.cache_type(), from.cache_type()),
         }
     }
 }

@@ -59,6 +59,19 @@ impl<'a, T> Chunks<'a, T> {
         }
     }
 
+    /// The first so many pieces, and the others.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn split_at(self, pieces: usize) -> (Self, Self) {
+        assert!(pieces <= self.pieces, "{pieces} of {} pieces", self.pieces);
+        let at = (pieces * self.chunk).min(self.len);
+        // SAFETY: at most as far as the slice reaches.
+        let start = unsafe { self.start.add(at) };
+        let rest = Chunks { start, len: self.len - at, pieces: self.pieces - pieces, ..self };
+        (Chunks { len: at, pieces, ..self }, rest)
+    }
+
     /// Pieces of as many rows each as these pieces are of rows: of `rows` of them.
     pub fn grouped(self, rows: usize) -> Self {
         Chunks { chunk: self.chunk * rows, pieces: self.pieces.div_ceil(rows), ..self }

@@ -1,24 +1,33 @@
-//! One layer of a batch.
+//! One layer of a pass: the tokens of some sequences, in one matrix.
+//!
+//! Products, norms and gates take all rows together; keys and values are stored, and attended to, sequence by sequence. No row
+//! is added to another, so a sequence has the bits that it has alone.
 //!
 //! Between two products, every token's row is taken through all that lies there by one thread: one parallel loop, and
 //! the row stays in the first-level cache. Of a single token, such loops run on the calling thread; five remain that
 //! threads share: the products of q, k and v, attention, its output, gate and up, down.
 
+use std::ops::Range;
+
+use crate::formats::ActBlock;
 use crate::kernels::attention::CacheElement;
 
 use super::attend::Attention;
-use super::cache::{Cache, CacheHead};
+use super::cache::{AnyCache, Cache, CacheHead};
 use super::columns::{Columns, Quantised, quantize};
 use super::divide::{self, Chunks, Divide};
 use super::rope::Frequencies;
+use super::sequence::Sequence;
 use super::stats::{Operation, Timer};
 use super::weights::{Layer, Matrix};
 use super::workspaces::Workspaces;
 use super::{Config, Model, Pool};
 
-/// Buffers for a batch of tokens, row-major, a token a row; they grow to the largest batch seen.
+/// Buffers for the tokens of a pass, row-major, a token a row; they grow to the largest pass seen.
 #[derive(Default)]
 pub struct Buffers {
+    /// Each token's position in its sequence.
+    pub positions: Vec<usize>,
     /// The residual stream.
     pub x: Vec<f32>,
     /// What a norm or a projection wrote.
@@ -40,15 +49,30 @@ pub struct Buffers {
     pub workspaces: Workspaces,
 }
 
-/// A batch on its way through the layers.
+/// The tokens of one sequence in a pass.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Whose they are: its place among the sequences.
+    pub sequence: usize,
+    /// The position of the first.
+    pub position: usize,
+    /// Their rows.
+    pub rows: Range<usize>,
+}
+
+/// Rows of bytes, to be written.
+type Blocks<'a> = Chunks<'a, ActBlock>;
+
+/// Tokens on their way through the layers.
 #[derive(Clone, Copy)]
-pub struct Batch<'a> {
+pub struct Pass<'a> {
     pub model: &'a Model,
     pub pool: &'a Pool,
     pub timer: Timer<'a>,
+    /// All of them.
     pub tokens: usize,
-    /// The position of the first token.
-    pub position: usize,
+    /// Whose they are: every row is one's, in order, and no sequence has two.
+    pub segments: &'a [Segment],
 }
 
 /// What a projection left in `h`, to be added to the residual stream.
@@ -66,7 +90,7 @@ impl<'a> Pending<'a> {
     }
 }
 
-impl<'a> Batch<'a> {
+impl<'a> Pass<'a> {
     fn config(&self) -> &'a Config {
         self.model.config()
     }
@@ -92,7 +116,7 @@ impl<'a> Batch<'a> {
         x: &'b [f32],
         quantised: &'b Quantised,
     ) -> Columns<'b> {
-        let Batch { model, pool, timer, tokens: columns, .. } = *self;
+        let Pass { model, pool, timer, tokens: columns, .. } = *self;
         Columns { pool, model, workspaces, timer, columns, x, quantised }
     }
 
@@ -113,12 +137,15 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes the angles of every token's rotation.
-    pub fn rope_angles(&self, frequencies: &Frequencies, angles: &mut Vec<[f32; 2]>) {
+    pub fn rope_angles(
+        &self,
+        frequencies: &Frequencies,
+        positions: &[usize],
+        angles: &mut Vec<[f32; 2]>,
+    ) {
         angles.resize(self.tokens * frequencies.pairs(), [0.0; 2]);
         self.each(Chunks::of(angles, frequencies.pairs()), |token, angles| {
-            self.timer.time(Operation::Embed, || {
-                frequencies.angles(self.position + token, angles);
-            });
+            self.timer.time(Operation::Embed, || frequencies.angles(positions[token], angles));
         });
     }
 
@@ -159,17 +186,17 @@ impl<'a> Batch<'a> {
     }
 
     /// A layer, up to the sum with the residual stream, which is left to the next.
-    pub fn layer<'l, E: CacheElement>(
+    pub fn layer<'l>(
         &self,
         s: &mut Buffers,
-        cache: &mut Cache<E>,
+        sequences: &mut [Sequence],
         (index, layer): (usize, &'l Layer),
         pending: Pending<'_>,
     ) -> Pending<'l> {
-        let this = Batch { timer: self.timer.of_layer(index), ..*self };
+        let this = Pass { timer: self.timer.of_layer(index), ..*self };
         let matrices = [&layer.query, &layer.key, &layer.value];
         this.advance(s, pending, Some(&layer.attention_norm), &matrices);
-        this.attend(s, cache, index, layer);
+        this.attend(s, sequences, index, layer);
         let pending = Pending::new(&layer.post_attention_norm);
         let matrices = [&layer.gate, &layer.up];
         this.advance(s, pending, Some(&layer.feed_forward_norm), &matrices);
@@ -178,13 +205,7 @@ impl<'a> Batch<'a> {
     }
 
     /// `h = attention(h)`.
-    fn attend<E: CacheElement>(
-        &self,
-        s: &mut Buffers,
-        cache: &mut Cache<E>,
-        index: usize,
-        layer: &Layer,
-    ) {
+    fn attend(&self, s: &mut Buffers, sequences: &mut [Sequence], index: usize, layer: &Layer) {
         let config = self.config();
         s.query.resize(self.tokens * config.query_len(), 0.0);
         s.key.resize(self.tokens * config.kv_len(), 0.0);
@@ -193,26 +214,91 @@ impl<'a> Batch<'a> {
             [(&layer.query, &mut s.query), (&layer.key, &mut s.key), (&layer.value, &mut s.value)];
         self.multiply(&s.workspaces, &s.h, &s.quantised, products);
         self.rotate(s, index, layer);
-        self.store(&s.key, &s.value, cache, index);
-
+        for segment in self.segments {
+            let rows = segment.rows.start * config.kv_len()..segment.rows.end * config.kv_len();
+            let (key, value) = (&s.key[rows.clone()], &s.value[rows]);
+            match &mut sequences[segment.sequence].cache {
+                AnyCache::F16(cache) => self.store(key, value, cache, segment.position, index),
+                AnyCache::F32(cache) => self.store(key, value, cache, segment.position, index),
+            }
+        }
         s.attention.resize(self.tokens * config.query_len(), 0.0);
+        let quantised = s.quantised.rows(self.tokens, &[&layer.attention_output]);
+        self.attend_to_caches(
+            (&s.query, &mut s.attention, quantised),
+            &s.workspaces,
+            sequences,
+            index,
+        );
+        let products = [(&layer.attention_output, &mut s.h)];
+        self.multiply(&s.workspaces, &s.attention, &s.quantised, products);
+    }
+
+    /// Every sequence's queries over its cache. Of many sequences with a token each, threads take turns; the others' work is
+    /// shared by all threads, one sequence after the other.
+    fn attend_to_caches(
+        &self,
+        (query, mut out, mut quantised): (&[f32], &mut [f32], (Blocks<'_>, Blocks<'_>)),
+        workspaces: &Workspaces,
+        sequences: &[Sequence],
+        index: usize,
+    ) {
+        /// For each thread: then the last few that are unequally long matter little.
+        const MANY: usize = 2;
+        let row = self.config().query_len();
+        let attend = |segment: &Segment, out: &mut [f32], quantised| {
+            let query = &query[segment.rows.start * row..segment.rows.end * row];
+            let rows = (query, out, quantised);
+            match &sequences[segment.sequence].cache {
+                AnyCache::F16(cache) => self.attend_to(cache, segment, rows, workspaces, index),
+                AnyCache::F32(cache) => self.attend_to(cache, segment, rows, workspaces, index),
+            }
+        };
+        let singles = self.segments.iter().take_while(|segment| segment.rows.len() == 1).count();
+        let mut rest = self.segments;
+        if singles >= MANY * self.pool.threads() {
+            let first;
+            (first, rest) = self.segments.split_at(singles);
+            let (out_first, out_rest) = out.split_at_mut(singles * row);
+            let (per_32, per_32_rest) = quantised.0.split_at(singles);
+            let (per_256, per_256_rest) = quantised.1.split_at(singles);
+            (out, quantised) = (out_rest, (per_32_rest, per_256_rest));
+            let rows = (Chunks::rows(out_first, singles), (per_32, per_256));
+            self.each(rows, |i, (out, (per_32, per_256))| {
+                // Loops inside a task run on its thread.
+                attend(&first[i], out, (Chunks::rows(per_32, 1), Chunks::rows(per_256, 1)));
+            });
+        }
+        for segment in rest {
+            let tokens = segment.rows.len();
+            let (out_first, out_rest) = out.split_at_mut(tokens * row);
+            let (per_32, per_32_rest) = quantised.0.split_at(tokens);
+            let (per_256, per_256_rest) = quantised.1.split_at(tokens);
+            (out, quantised) = (out_rest, (per_32_rest, per_256_rest));
+            attend(segment, out_first, (per_32, per_256));
+        }
+    }
+
+    /// One sequence's queries over its cache.
+    fn attend_to<E: CacheElement>(
+        &self,
+        cache: &Cache<E>,
+        segment: &Segment,
+        (query, out, quantised): (&[f32], &mut [f32], (Blocks<'_>, Blocks<'_>)),
+        workspaces: &Workspaces,
+        index: usize,
+    ) {
         Attention {
             pool: self.pool,
             kernels: self.model.kernels(),
             timer: self.timer,
-            config,
-            workspaces: &s.workspaces,
-            cache: &*cache,
+            config: self.config(),
+            workspaces,
+            cache,
             layer: index,
-            position: self.position,
+            position: segment.position,
         }
-        .run(
-            &s.query,
-            &mut s.attention,
-            s.quantised.rows(self.tokens, &[&layer.attention_output]),
-        );
-        let products = [(&layer.attention_output, &mut s.h)];
-        self.multiply(&s.workspaces, &s.attention, &s.quantised, products);
+        .run(query, out, quantised);
     }
 
     /// Adds biases to queries, keys and values, and rotates queries and keys.
@@ -261,12 +347,13 @@ impl<'a> Batch<'a> {
         });
     }
 
-    /// Stores keys and values in the cache: a head a piece, since neighbouring keys are interleaved.
+    /// Stores keys and values in a cache, from a position on: a head a piece, since neighbouring keys are interleaved.
     fn store<E: CacheElement>(
         &self,
         key: &[f32],
         value: &[f32],
         cache: &mut Cache<E>,
+        position: usize,
         index: usize,
     ) {
         /// Fewer tokens are stored by the time that a thread hears of it.
@@ -278,13 +365,12 @@ impl<'a> Batch<'a> {
                 let at = head * config.head_dim..(head + 1) * config.head_dim;
                 let rows = key.chunks(config.kv_len()).zip(value.chunks(config.kv_len()));
                 for (token, (key, value)) in rows.enumerate() {
-                    let position = self.position + token;
-                    cache.store(kernels, position, &key[at.clone()], &value[at.clone()]);
+                    cache.store(kernels, position + token, &key[at.clone()], &value[at.clone()]);
                 }
             });
         };
         let heads = cache.heads_mut(index);
-        if self.tokens < SHARED {
+        if key.len() < SHARED * config.kv_len() {
             divide::each_here(heads, store);
         } else {
             self.each(heads, store);

@@ -1,17 +1,24 @@
 //! The driver: a transformer over the kernels, as thin as it can be while it runs real files.
 //!
 //! A [`Model`] is a file and what it says; a [`Session`] is one text in progress: its cache and its
-//! scratch memory. The forward pass gives the same bits for any number of threads and any division of
-//! the tokens into batches.
+//! scratch memory; a [`Context`] is several, which are computed together. The forward pass gives the same bits
+//! for any number of threads, any division of the tokens into batches, and any neighbours in them.
 
 mod attend;
+mod batch;
 mod cache;
+mod checksum;
 mod columns;
 mod config;
+mod context;
 mod divide;
+mod engine;
+mod fingerprint;
 mod layer;
 mod rope;
+mod sequence;
 mod session;
+mod session_file;
 mod threads;
 mod weights;
 mod workspaces;
@@ -23,12 +30,16 @@ pub mod system;
 pub mod tokenizer;
 pub mod trace;
 
+pub use batch::{Batch, Logits, SequenceId};
 pub use cache::CacheType;
 pub use config::{Architecture, Config};
+pub use context::Context;
 pub use pool::Pool;
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
 pub use weights::Model;
+
+use std::path::PathBuf;
 
 use crate::gguf;
 
@@ -65,6 +76,30 @@ pub enum Error {
     /// A session cannot be made as asked for.
     #[error("{0}")]
     Session(String),
+    /// One sequence of a batch cannot go on.
+    #[error("sequence {sequence}: {error}")]
+    Sequence {
+        /// Which.
+        sequence: SequenceId,
+        /// Why.
+        #[source]
+        error: Box<Error>,
+    },
+    /// A file of a session that cannot be taken up: damaged, or not of this model, cache type or version.
+    #[error("{}: {field}: found {found}, expected {expected}", file.display())]
+    SessionFile {
+        /// Its path.
+        file: PathBuf,
+        /// What of it is wrong.
+        field: &'static str,
+        /// What that is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A sequence that the context does not have, or no more.
+    #[error("there is no sequence {0}, or no more")]
+    NoSequence(SequenceId),
     /// A token that the vocabulary does not have.
     #[error("token {token} is outside the vocabulary of {vocab}")]
     Token {

@@ -1,21 +1,16 @@
-//! One text in progress: the forward pass.
-//!
-//! Every step is a parallel loop over rows of output or over tokens; none divides a sum. So the bits
-//! depend neither on the threads nor on how tokens were batched.
+//! One text in progress.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
-use super::cache::{AnyCache, padded};
-use super::columns::{Columns, quantize};
-use super::divide::Chunks;
-use super::layer::{Batch, Buffers, Pending};
-use super::stats::{Clock, Operation, Stats, Timer};
-use super::system;
-use super::trace::{Activity, Tracer};
+use super::cache::AnyCache;
+use super::engine::{Engine, LOGIT_ROWS};
+use super::layer::Segment;
+use super::sequence::Sequence;
+use super::stats::Stats;
+use super::trace::Tracer;
 use super::{CacheType, Error, Model, Pool};
 
 /// How a session is to be set up.
@@ -52,102 +47,78 @@ impl Default for SessionOptions {
     }
 }
 
-/// The context of a session that does not ask for one.
-const DEFAULT_CONTEXT: usize = 4096;
-
 /// A text in progress: what its tokens left in the cache, and scratch memory.
+///
+/// Several texts that are to be computed together are a [`Context`](super::Context).
 pub struct Session<'m> {
-    model: &'m Model,
-    pool: &'m Pool,
-    cache: AnyCache,
-    cache_bytes: usize,
-    buffers: Buffers,
-    logits: Vec<f32>,
-    decode_threads: NonZeroUsize,
-    batch_threads: NonZeroUsize,
-    stats: Option<Box<Recorder>>,
-    tracer: Option<Arc<Tracer>>,
-    /// Whether the last batch was one token: what its output counts as.
-    last_was_single: bool,
-    context: usize,
-    batch: usize,
-    cancel: Option<Arc<AtomicBool>>,
-    position: usize,
-    /// The row of `buffers.x` that holds the last token.
+    engine: Engine<'m>,
+    sequence: Sequence,
+    /// The row of the engine's last pass that holds the last token.
     last: Option<usize>,
 }
 
 impl<'m> Session<'m> {
     /// Makes room for the cache, after checking that the memory is there.
     pub fn new(model: &'m Model, pool: &'m Pool, options: &SessionOptions) -> Result<Self, Error> {
-        let config = model.config();
-        let context = options.context.unwrap_or_else(|| config.context_length.min(DEFAULT_CONTEXT));
-        if context == 0 || options.batch == 0 {
-            return Err(Error::Session(format!(
-                "a context of {context} and a batch of {} tokens: both must be at least 1",
-                options.batch
-            )));
-        }
-        let cache_bytes =
-            [config.layers, config.kv_heads, config.head_dim, options.cache.bytes(), 2]
-                .into_iter()
-                .try_fold(padded(context.min(1 << 40)), |bytes, n| bytes.checked_mul(n))
-                .filter(|&bytes| bytes <= isize::MAX as usize)
-                .ok_or_else(|| {
-                    Error::Session(format!("a context of {context} is beyond all memory"))
-                })?;
-        if let Some(available) = system::memory_available()
-            && cache_bytes as u64 > available
-        {
-            return Err(Error::Session(format!(
-                "a context of {context} needs {} MiB for keys and values, and {} MiB of memory are \
-                 available: choose a smaller context",
-                cache_bytes >> 20,
-                available >> 20
-            )));
-        }
-        let all = pool.size();
-        Ok(Session {
-            model,
-            pool,
-            cache: AnyCache::new(options.cache, config, context),
-            cache_bytes,
-            buffers: Buffers::default(),
-            logits: Vec::new(),
-            decode_threads: options.decode_threads.unwrap_or(all),
-            batch_threads: options.batch_threads.unwrap_or(all),
-            stats: options.stats.then(Box::default),
-            tracer: None,
-            last_was_single: false,
-            context,
-            batch: options.batch,
-            cancel: options.cancel.clone(),
-            position: 0,
-            last: None,
-        })
+        let engine = Engine::new(model, pool, options)?;
+        let sequence = Sequence::new(model.config(), options.context, options.cache)?;
+        Ok(Session { engine, sequence, last: None })
+    }
+
+    /// A session that goes on from the same text, apart from this one: either has the bits that it would have
+    /// alone. [`logits`](Self::logits) are there at once, if this session's are.
+    ///
+    /// What the filled positions left in the cache is copied: of a model with 28 layers and two heads of 128 keys and values each,
+    /// as f16, 28 KiB a position, and so about 5 ms for a thousand. The rest of the context takes no memory until it is filled.
+    ///
+    /// # Errors
+    /// If the memory is not there.
+    pub fn fork(&self) -> Result<Self, Error> {
+        let mut sequence = Sequence::new(
+            self.engine.model.config(),
+            Some(self.sequence.context()),
+            self.sequence.cache.cache_type(),
+        )?;
+        sequence.copy(&self.sequence);
+        let engine = self.engine.fork(self.last);
+        Ok(Session { engine, sequence, last: self.last.map(|_| 0) })
     }
 
     /// Positions that the cache has room for.
     pub fn context(&self) -> usize {
-        self.context
+        self.sequence.context()
     }
 
     /// Positions filled so far.
     pub fn position(&self) -> usize {
-        self.position
+        self.sequence.position()
+    }
+
+    /// The text so far: a token for each filled position.
+    pub fn tokens(&self) -> &[u32] {
+        self.sequence.tokens()
     }
 
     /// Bytes of the cache.
     pub fn cache_bytes(&self) -> usize {
-        self.cache_bytes
+        self.sequence.cache_bytes()
     }
 
     /// Forgets every position from `positions` on.
     pub fn truncate(&mut self, positions: usize) {
-        if positions < self.position {
-            self.position = positions;
+        if positions < self.position() {
+            self.sequence.truncate(positions);
             self.last = None;
         }
+    }
+
+    /// Forgets whatever does not begin a text of these tokens, and returns how many of them are left to be its beginning: all but
+    /// one at most, since the [logits](Self::logits) after the last take computing it. Append the others.
+    pub fn reuse(&mut self, tokens: &[u32]) -> usize {
+        let same = self.tokens().iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let kept = same.min(tokens.len().saturating_sub(1));
+        self.truncate(kept);
+        kept
     }
 
     /// Appends tokens to the text.
@@ -169,31 +140,27 @@ impl<'m> Session<'m> {
         rows: Range<usize>,
         mut each: impl FnMut(usize, &mut [f32]),
     ) -> Result<(), Error> {
-        /// Tokens whose logits are computed together: the vocabulary's weights are read once for all.
-        const LOGIT_ROWS: usize = 32;
-        let vocab = self.model.config().vocab;
-        if tokens.len() > self.context - self.position {
-            let (position, context) = (self.position, self.context);
-            return Err(Error::ContextFull { tokens: tokens.len(), position, context });
-        }
-        if let Some(&token) = tokens.iter().find(|&&t| t as usize >= vocab) {
-            return Err(Error::Token { token, vocab });
-        }
+        let Session { engine, sequence, last } = self;
+        sequence.check(engine.model, tokens)?;
+        let vocab = engine.model.config().vocab;
         let mut done = 0;
-        for batch in tokens.chunks(self.batch) {
-            self.last = None;
-            self.layers(batch)?;
+        for batch in tokens.chunks(engine.batch()) {
+            *last = None;
+            let segment =
+                Segment { sequence: 0, position: sequence.position(), rows: 0..batch.len() };
+            engine.layers(std::slice::from_mut(sequence), batch, &[segment])?;
             let wanted = rows.start.max(done)..rows.end.min(done + batch.len());
             for start in wanted.clone().step_by(LOGIT_ROWS) {
-                let end = wanted.end.min(start + LOGIT_ROWS);
-                let logits = self.output(start - done..end - done);
+                let count = LOGIT_ROWS.min(wanted.end - start);
+                let wanted: [usize; LOGIT_ROWS] = std::array::from_fn(|i| start - done + i);
+                let logits = engine.output(&wanted[..count]);
                 for (i, logits) in logits.chunks_mut(vocab).enumerate() {
                     each(start + i, logits);
                 }
             }
             done += batch.len();
-            self.position += batch.len();
-            self.last = Some(batch.len() - 1);
+            sequence.append(batch);
+            *last = Some(batch.len() - 1);
         }
         Ok(())
     }
@@ -204,114 +171,46 @@ impl<'m> Session<'m> {
     /// If no token was appended since the session was made or truncated.
     pub fn logits(&mut self) -> &mut [f32] {
         let last = self.last.expect("logits: no token was appended");
-        self.output(last..last + 1)
+        self.engine.output(&[last])
     }
 
-    /// The logits of some rows of the last batch.
-    fn output(&mut self, rows: Range<usize>) -> &mut [f32] {
-        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
-        let (start, loops) = (timer.now(), pool.loops());
-        let (config, s) = (model.config(), &mut self.buffers);
-        let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
-        s.h.resize(x.len(), 0.0);
-        let h =
-            (Chunks::rows(&mut s.h, rows.len()), s.quantised.rows(rows.len(), &[&model.output]));
-        pool.each(timer.tracer, h, |row, (h, blocks)| {
-            let x = &x[row * config.embedding..(row + 1) * config.embedding];
-            timer.time(Operation::Norm, || {
-                model.kernels().rms_norm(x, &model.output_norm, config.norm_epsilon, h);
-            });
-            timer.time(Operation::Quantise, || quantize(model.kernels(), h, blocks));
-        });
-        self.logits.resize(rows.len() * config.vocab, 0.0);
-        let (workspaces, x, quantised) = (&s.workspaces, &s.h, &s.quantised);
-        Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
-            .multiply([(&model.output, &mut self.logits)]);
-        self.count(start, loops, Activity::Logits { tokens: small(rows.len()) });
-        &mut self.logits
+    pub(super) fn sequence(&self) -> &Sequence {
+        &self.sequence
     }
 
-    /// Takes a batch of tokens through all layers; the residual stream is left in `buffers.x`.
-    fn layers(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
-        self.pool.set_threads(threads);
-        let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
-        let (start, loops) = (timer.now(), pool.loops());
-        let s = &mut self.buffers;
-        s.workspaces.reserve(pool.active(), tokens.len());
-        let batch = Batch { model, pool, timer, tokens: tokens.len(), position: self.position };
-        batch.embed(tokens, &mut s.x);
-        for (frequencies, angles) in model.rope.iter().zip(&mut s.angles) {
-            batch.rope_angles(frequencies, angles);
-        }
-        let mut pending = Pending::Nothing;
-        for (i, layer) in model.layers.iter().enumerate() {
-            if self.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
-                return Err(Error::Cancelled);
-            }
-            pending = match &mut self.cache {
-                AnyCache::F16(cache) => batch.layer(s, cache, (i, layer), pending),
-                AnyCache::F32(cache) => batch.layer(s, cache, (i, layer), pending),
-            };
-        }
-        batch.advance(s, pending, None, &[]);
-        self.last_was_single = tokens.len() == 1;
-        let (tokens, position) = (small(tokens.len()), small(self.position));
-        self.count(start, loops, Activity::Pass { tokens, position });
-        Ok(())
+    /// Tokens of the vocabulary.
+    pub(super) fn vocab(&self) -> usize {
+        self.engine.model.config().vocab
     }
 
-    /// Adds to the stats what was done since `start`: of tokens that went through the layers, or of the output
-    /// after them.
-    fn count(&mut self, start: Option<Instant>, loops: u64, activity: Activity) {
-        let Some(start) = start else { return };
-        let end = Instant::now();
-        if let Some(tracer) = &self.tracer {
-            tracer.record(start, end, activity);
-        }
-        let Some(recorder) = &mut self.stats else { return };
-        let Recorder { clock, stats } = &mut **recorder;
-        let passes = if self.last_was_single { &mut stats.decode } else { &mut stats.prefill };
-        let wall = end - start;
-        if let Activity::Pass { tokens, .. } = activity {
-            passes.passes += 1;
-            passes.tokens += u64::from(tokens);
-        }
-        passes.wall += wall;
-        passes.threads_wall += wall * u32::try_from(self.pool.active()).unwrap_or(u32::MAX);
-        passes.barriers += u64::from((self.pool.loops() as u32).wrapping_sub(loops as u32));
-        clock.take(passes);
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.engine.fingerprint()
+    }
+
+    /// Becomes a text whose cache is read from somewhere: as much of it as there is room for.
+    pub(super) fn restore(
+        &mut self,
+        tokens: impl Iterator<Item = u32>,
+        read: impl FnOnce(&mut AnyCache, usize),
+    ) {
+        self.last = None;
+        self.sequence.restore(tokens);
+        let positions = self.sequence.position();
+        read(&mut self.sequence.cache, positions);
     }
 
     /// What the time went to so far, if the options asked for it.
     pub fn stats(&self) -> Option<&Stats> {
-        self.stats.as_ref().map(|recorder| &recorder.stats)
+        self.engine.stats()
     }
 
     /// Begins the stats anew.
     pub fn reset_stats(&mut self) {
-        if let Some(recorder) = &mut self.stats {
-            **recorder = Recorder::default();
-        }
+        self.engine.reset_stats();
     }
 
     /// From now on, tells a tracer what threads do, or nobody: [`trace`](super::trace).
     pub fn set_tracer(&mut self, tracer: Option<Arc<Tracer>>) {
-        self.tracer = tracer;
+        self.engine.set_tracer(tracer);
     }
-}
-
-#[derive(Default)]
-struct Recorder {
-    clock: Clock,
-    stats: Stats,
-}
-
-fn timer<'a>(stats: &'a Option<Box<Recorder>>, tracer: &'a Option<Arc<Tracer>>) -> Timer<'a> {
-    Timer::new(stats.as_ref().map(|recorder| &recorder.clock), tracer.as_deref())
-}
-
-/// A number of tokens, of which no context has more.
-fn small(tokens: usize) -> u32 {
-    u32::try_from(tokens).unwrap_or(u32::MAX)
 }

@@ -106,9 +106,9 @@ impl Passes {
 /// What the time of a session went to, so far.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Batches of more than one token.
+    /// Passes that took more than a token of some sequence.
     pub prefill: Passes,
-    /// Single tokens.
+    /// Passes that took a token of each sequence in them.
     pub decode: Passes,
 }
 

@@ -1,6 +1,7 @@
 //! A model: the file, its configuration, and where its tensors lie.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use crate::formats::Format;
 use crate::gguf::{Gguf, Quoted, TensorInfo};
@@ -23,6 +24,8 @@ pub struct Model {
     pub(super) output: Matrix,
     /// Frequencies of layers that see everything, and of those with a window.
     pub(super) rope: [Frequencies; 2],
+    /// Once somebody has asked for it.
+    pub(super) fingerprint: OnceLock<u64>,
 }
 
 /// A matrix of the file: its number there, and its shape.
@@ -122,6 +125,7 @@ impl Model {
             kernels: Kernels::new(isa),
             config,
             file,
+            fingerprint: OnceLock::new(),
         })
     }
 

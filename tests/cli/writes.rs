@@ -141,3 +141,39 @@ fn a_full_disk_leaves_the_old_file_and_nothing_else() {
     // The blocks of what was written are free again.
     assert!(lines[2].parse::<u32>().unwrap() <= 8, "{done:?}");
 }
+
+#[test]
+fn a_session_that_cannot_be_written_leaves_the_old_one() {
+    let folder = TempFolder::new("session-limit");
+    let path = folder.path("a.session");
+    call(&["run", "-m", LLAMA, "-p", PROMPT, "-n", "2", "--session", &path]).ok();
+    let old = fs::read(&path).unwrap();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 1; \"$Q\" run -m {LLAMA} -p '{PROMPT} and' -n 40 --temp 0 --json \
+         --session \"$F\"/a.session > /dev/null"
+    );
+    let message = shell(&script, &folder).failed();
+    assert!(message.contains("a.session: cannot write: "), "{message}");
+    assert!(fs::read(&path).unwrap() == old);
+    // Killed at any moment, it is the old one or the new one.
+    let prompt = [PROMPT; 20].join(" ");
+    let args = ["run", "-m", LLAMA, "-p", &prompt, "-n", "1", "--temp", "0", "--session", &path];
+    let start = Instant::now();
+    call(&args).ok();
+    let whole = start.elapsed();
+    let new = fs::read(&path).unwrap();
+    for i in 0..30 {
+        fs::write(&path, &old).unwrap();
+        let mut child = spawn(&args);
+        std::thread::sleep(whole * i / 25);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = fs::read(&path).unwrap();
+        assert!(found == old || found == new, "a file of {} bytes", found.len());
+        let others = folder.names().into_iter().filter(|name| name != "a.session");
+        for name in others {
+            assert!(name.ends_with(".new"), "{name}");
+            fs::remove_file(folder.path(&name)).unwrap();
+        }
+    }
+}
