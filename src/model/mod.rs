@@ -9,6 +9,7 @@ mod cache;
 mod columns;
 mod config;
 mod divide;
+mod experts;
 mod layer;
 mod rope;
 mod session;
@@ -16,6 +17,7 @@ mod threads;
 mod weights;
 mod workspaces;
 
+pub mod embed;
 pub mod pool;
 pub mod sampler;
 pub mod stats;
@@ -24,7 +26,7 @@ pub mod tokenizer;
 pub mod trace;
 
 pub use cache::CacheType;
-pub use config::{Architecture, Config};
+pub use config::{Architecture, Config, ExpertConfig, RopeConfig, RopeOptions, RopeScaling};
 pub use pool::Pool;
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
@@ -62,6 +64,9 @@ pub enum Error {
     /// The flag in [`SessionOptions::cancel`] was set: the batch at hand was given up.
     #[error("cancelled")]
     Cancelled,
+    /// A model cannot be loaded as asked for: an option makes no sense.
+    #[error("{0}")]
+    Options(String),
     /// A session cannot be made as asked for.
     #[error("{0}")]
     Session(String),

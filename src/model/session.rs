@@ -172,6 +172,47 @@ impl<'m> Session<'m> {
         /// Tokens whose logits are computed together: the vocabulary's weights are read once for all.
         const LOGIT_ROWS: usize = 32;
         let vocab = self.model.config().vocab;
+        self.append(tokens, |session, batch| {
+            let wanted = rows.start.max(batch.start)..rows.end.min(batch.end);
+            for start in wanted.clone().step_by(LOGIT_ROWS) {
+                let end = wanted.end.min(start + LOGIT_ROWS);
+                let logits = session.output(start - batch.start..end - batch.start);
+                for (i, logits) in logits.chunks_mut(vocab).enumerate() {
+                    each(start + i, logits);
+                }
+            }
+        })
+    }
+
+    /// Appends tokens to the text, and calls `each` with what the last norm makes of every one of them, `[embedding]`, in
+    /// order: what logits are computed from, and [embeddings](super::embed).
+    ///
+    /// # Errors
+    /// As [`forward_each`](Self::forward_each).
+    pub fn forward_states(
+        &mut self,
+        tokens: &[u32],
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<(), Error> {
+        self.append(tokens, |session, batch| {
+            let (model, s) = (session.model, &mut session.buffers);
+            let config = model.config();
+            s.h.resize(s.x.len(), 0.0);
+            for (i, x) in s.x.chunks(config.embedding).enumerate() {
+                let state = &mut s.h[..config.embedding];
+                model.kernels().rms_norm(x, &model.output_norm, config.norm_epsilon, state);
+                each(batch.start + i, state);
+            }
+        })
+    }
+
+    /// Takes tokens through the layers, and calls `after` with the range of each batch.
+    fn append(
+        &mut self,
+        tokens: &[u32],
+        mut after: impl FnMut(&mut Self, Range<usize>),
+    ) -> Result<(), Error> {
+        let vocab = self.model.config().vocab;
         if tokens.len() > self.context - self.position {
             let (position, context) = (self.position, self.context);
             return Err(Error::ContextFull { tokens: tokens.len(), position, context });
@@ -183,14 +224,7 @@ impl<'m> Session<'m> {
         for batch in tokens.chunks(self.batch) {
             self.last = None;
             self.layers(batch)?;
-            let wanted = rows.start.max(done)..rows.end.min(done + batch.len());
-            for start in wanted.clone().step_by(LOGIT_ROWS) {
-                let end = wanted.end.min(start + LOGIT_ROWS);
-                let logits = self.output(start - done..end - done);
-                for (i, logits) in logits.chunks_mut(vocab).enumerate() {
-                    each(start + i, logits);
-                }
-            }
+            after(self, done..done + batch.len());
             done += batch.len();
             self.position += batch.len();
             self.last = Some(batch.len() - 1);
@@ -241,7 +275,8 @@ impl<'m> Session<'m> {
         s.workspaces.reserve(pool.active(), tokens.len());
         let batch = Batch { model, pool, timer, tokens: tokens.len(), position: self.position };
         batch.embed(tokens, &mut s.x);
-        for (frequencies, angles) in model.rope.iter().zip(&mut s.angles) {
+        let frequencies = model.frequencies(self.context);
+        for (frequencies, angles) in frequencies.into_iter().zip(&mut s.angles) {
             batch.rope_angles(frequencies, angles);
         }
         let mut pending = Pending::Nothing;
