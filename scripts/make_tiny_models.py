@@ -2,7 +2,10 @@
 """Makes the tiny reference models under tests/data/tiny: random weights, real architectures.
 
     python3 -m venv venv && venv/bin/pip install -r scripts/requirements.txt
-    venv/bin/python scripts/make_tiny_models.py
+    venv/bin/python scripts/make_tiny_models.py [NAME...]
+
+With names, only these models are made. The files of weights are the same everywhere; of logits the last bits may differ
+from one CPU to another, since PyTorch's sums are in another order.
 
 Each model is a few layers of a `transformers` architecture with seeded random weights. The logits that
 PyTorch computes for a prompt (weights and matrix products in f64) are written beside the GGUF file, so the
@@ -13,6 +16,7 @@ converters write it.
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import gguf
@@ -117,8 +121,17 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    # Several matrices in one: queries, keys and values; gate and up.
+    "self_attn.qkv_proj": "attn_qkv",
+    "mlp.gate_up_proj": "ffn_up",
+    # Mixtures of experts.
+    "mlp.gate": "ffn_gate_inp",
+    "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_expert.up_proj": "ffn_up_shexp",
+    "mlp.shared_expert.down_proj": "ffn_down_shexp",
+    "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
 }
-# What follows attention is the norm before the feed-forward part, but in gemma3 one after attention.
+# What follows attention is the norm before the feed-forward part, but in gemma one after attention.
 PLAIN = {"post_attention_layernorm": "ffn_norm"}
 GEMMA = {
     "post_attention_layernorm": "post_attention_norm",
@@ -140,7 +153,34 @@ def tensor_name(name, gemma):
     return f"blk.{layer}.{(NAMES | (GEMMA if gemma else PLAIN))[stem]}.{kind}"
 
 
-def write(path, arch, model, config, rope_factors=None, linear_factor=None):
+# Architectures whose files have the rows of queries and keys in neighbouring pairs.
+NEIGHBOURS = ("llama", "mistral3", "smollm3")
+
+
+def tensors(arch, model, config):
+    """The names and values that a converter writes."""
+    gemma = arch.startswith("gemma")
+    for name, p in model.named_parameters():
+        data = p.detach().float().numpy()
+        if gemma and "norm" in name:
+            data = data + np.float32(1)
+        if arch in NEIGHBOURS and "q_proj" in name:
+            data = neighbours(data, config.num_attention_heads)
+        if arch in NEIGHBOURS and "k_proj" in name:
+            data = neighbours(data, config.num_key_value_heads)
+        if "mlp.experts." in name:
+            # Of all experts, and no modules: their names end with what others have before `.weight`.
+            layer, stem = name.split(".")[2], name.rsplit(".", 1)[1]
+            parts = {"down_proj": ["down"], "gate_up_proj": ["gate", "up"]}[stem]
+            for part, values in zip(parts, np.split(data, len(parts), axis=1)):
+                yield f"blk.{layer}.ffn_{part}_exps.weight", values
+            continue
+        if "shared_expert_gate" in name:
+            data = data[0]
+        yield tensor_name(name, gemma), data
+
+
+def write(path, arch, model, config, rope_factors=None, linear_factor=None, extra=None):
     writer = gguf.GGUFWriter(path, arch)
     writer.add_name(path.stem)
     writer.add_context_length(config.max_position_embeddings)
@@ -158,29 +198,82 @@ def write(path, arch, model, config, rope_factors=None, linear_factor=None):
         writer.add_sliding_window(config.sliding_window)
         writer.add_rope_freq_base(1e6)
         add_sentencepiece_vocabulary(writer)
+    elif arch == "gemma2":
+        writer.add_sliding_window(config.sliding_window)
+        add_sentencepiece_vocabulary(writer)
     else:
-        writer.add_rope_dimension_count(head_dim)
+        writer.add_rope_dimension_count(rotated(config, head_dim))
         writer.add_rope_freq_base(rope_base(config))
-        add_byte_level_vocabulary(writer, "smollm" if arch == "llama" else "qwen2")
+        add_byte_level_vocabulary(writer, PRE_TOKENIZERS.get(arch, "qwen2"))
+    if extra:
+        extra(writer, config)
     if linear_factor:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(linear_factor)
     if rope_factors is not None:
         writer.add_tensor("rope_freqs.weight", np.array(rope_factors, dtype=np.float32))
-    gemma = arch == "gemma3"
-    for name, p in model.named_parameters():
-        data = p.detach().float().numpy()
-        if gemma and "norm" in name:
-            data = data + np.float32(1)
-        if arch == "llama" and "q_proj" in name:
-            data = neighbours(data, config.num_attention_heads)
-        if arch == "llama" and "k_proj" in name:
-            data = neighbours(data, config.num_key_value_heads)
-        writer.add_tensor(tensor_name(name, gemma), np.ascontiguousarray(data))
+    for name, data in tensors(arch, model, config):
+        writer.add_tensor(name, np.ascontiguousarray(data))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+PRE_TOKENIZERS = {"llama": "smollm", "mistral3": "pixtral", "smollm3": "smaug-bpe", "phi3": "gpt-2"}
+
+
+def rotated(config, head_dim):
+    """Elements of a head that are rotated."""
+    return int(head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0))
+
+
+def add_head_length(writer, config):
+    """For heads that are no equal shares of the embedding."""
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+
+
+def add_yarn(writer, config):
+    parameters = config.rope_parameters
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(parameters["factor"])
+    writer.add_rope_scaling_orig_ctx_len(parameters["original_max_position_embeddings"])
+
+
+def add_mistral3(writer, config):
+    add_head_length(writer, config)
+    add_yarn(writer, config)
+    writer.add_rope_scaling_yarn_beta_fast(config.rope_parameters["beta_fast"])
+    writer.add_rope_scaling_yarn_beta_slow(config.rope_parameters["beta_slow"])
+    writer.add_rope_scaling_yarn_log_mul(config.rope_parameters["mscale_all_dim"])
+    writer.add_attn_temperature_scale(config.rope_parameters["llama_4_scaling_beta"])
+
+
+def add_longrope(writer, config):
+    """Two sets of factors: up to the original context, and beyond it."""
+    parameters = config.rope_parameters
+    original = parameters["original_max_position_embeddings"]
+    scale = config.max_position_embeddings / original
+    writer.add_rope_scaling_orig_ctx_len(original)
+    writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(original)))
+    writer.add_sliding_window(config.sliding_window)
+    for kind in ("long", "short"):
+        factors = np.array(parameters[f"{kind}_factor"], dtype=np.float32)
+        writer.add_tensor(f"rope_factors_{kind}.weight", factors)
+
+
+def add_experts(writer, config):
+    writer.add_expert_count(config.num_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    if shared := getattr(config, "shared_expert_intermediate_size", None):
+        writer.add_expert_shared_feed_forward_length(shared)
+
+
+def add_qwen3moe(writer, config):
+    add_head_length(writer, config)
+    add_experts(writer, config)
 
 
 def rope_base(config):
@@ -291,19 +384,131 @@ def main():
             ),
             model=transformers.Gemma3ForCausalLM, arch="gemma3",
         ),
+        # The newer ones are small: what they have in common with those above is proven there.
+        dict(
+            name="mistral",
+            exercises="a head that is no share of the embedding, in the layout of llama",
+            config=transformers.MistralConfig(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=16, sliding_window=None, tie_word_embeddings=False,
+                rms_norm_eps=1e-5, **rope(1000000.0), **shared,
+            ),
+            model=transformers.MistralForCausalLM, arch="llama", extra=add_head_length,
+        ),
+        dict(
+            name="mistral3",
+            exercises="YaRN whose magnitude was taken out again, queries that grow with their position",
+            config=transformers.Ministral3Config(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=32, sliding_window=None, tie_word_embeddings=True,
+                rms_norm_eps=1e-5, vocab_size=VOCAB, max_position_embeddings=1024,
+                attn_implementation="eager", bos_token_id=EOS, eos_token_id=EOS, pad_token_id=None,
+                **rope(
+                    10000.0, rope_type="yarn", factor=8.0, original_max_position_embeddings=20,
+                    beta_fast=4.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=1.0,
+                    llama_4_scaling_beta=0.3,
+                ),
+            ),
+            model=transformers.Ministral3ForCausalLM, arch="mistral3", extra=add_mistral3,
+        ),
+        dict(
+            name="qwen2-yarn",
+            exercises="YaRN, biases, tied output: Qwen 2.5 with a longer context",
+            config=Qwen(
+                hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+                num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-6,
+                **rope(10000.0, rope_type="yarn", factor=4.0, original_max_position_embeddings=512),
+                **shared,
+            ),
+            model=transformers.Qwen2ForCausalLM, arch="qwen2", extra=add_yarn,
+        ),
+        dict(
+            name="qwen3",
+            exercises="q/k norms, a head that is no share of the embedding, tied output",
+            config=transformers.Qwen3Config(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=16, tie_word_embeddings=True, rms_norm_eps=1e-6,
+                **rope(1000000.0), **shared,
+            ),
+            model=transformers.Qwen3ForCausalLM, arch="qwen3", extra=add_head_length, states=True,
+        ),
+        dict(
+            name="phi3",
+            exercises="fused tensors, three quarters of a head rotated, two sets of factors and a prompt for each, "
+            "a window of 40 keys in every layer",
+            config=transformers.Phi3Config(
+                hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, tie_word_embeddings=True, rms_norm_eps=1e-5, sliding_window=40,
+                original_max_position_embeddings=64,
+                rope_parameters=dict(
+                    rope_theta=10000.0, rope_type="longrope", partial_rotary_factor=0.75,
+                    original_max_position_embeddings=64,
+                    short_factor=[1.0, 1.05, 1.1, 1.2, 1.3, 1.4],
+                    long_factor=[1.1, 1.5, 2.0, 4.0, 8.0, 12.0],
+                ),
+                **shared,
+            ),
+            model=transformers.Phi3ForCausalLM, arch="phi3", extra=add_longrope, long=80,
+        ),
+        dict(
+            name="smollm3",
+            exercises="a fourth layer that does not rotate",
+            config=transformers.SmolLM3Config(
+                hidden_size=32, intermediate_size=32, num_hidden_layers=5, num_attention_heads=2,
+                num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-6,
+                **rope(5000000.0), **shared,
+            ),
+            model=transformers.SmolLM3ForCausalLM, arch="smollm3",
+        ),
+        dict(
+            name="qwen2moe",
+            exercises="two experts of six as they come, and one that every token passes; biases",
+            config=transformers.Qwen2MoeConfig(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+                num_key_value_heads=2, tie_word_embeddings=False, rms_norm_eps=1e-6, num_experts=6,
+                num_experts_per_tok=2, moe_intermediate_size=32, shared_expert_intermediate_size=64,
+                norm_topk_prob=False, experts_implementation="eager", decoder_sparse_step=1, mlp_only_layers=[],
+                **rope(1000000.0), **shared,
+            ),
+            model=transformers.Qwen2MoeForCausalLM, arch="qwen2moe", extra=add_experts,
+        ),
+        dict(
+            name="qwen3moe",
+            exercises="three experts of eight, their weights normalised; q/k norms",
+            config=transformers.Qwen3MoeConfig(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+                num_key_value_heads=1, head_dim=32, tie_word_embeddings=True, rms_norm_eps=1e-6,
+                num_experts=8, num_experts_per_tok=3, moe_intermediate_size=32, norm_topk_prob=True, experts_implementation="eager",
+                decoder_sparse_step=1, mlp_only_layers=[], **rope(1000000.0), **shared,
+            ),
+            model=transformers.Qwen3MoeForCausalLM, arch="qwen3moe", extra=add_qwen3moe,
+        ),
     ]
-    index = []
+    wanted = set(sys.argv[1:]) or {spec["name"] for spec in models}
+    if unknown := wanted - {spec["name"] for spec in models}:
+        sys.exit(f"no such model: {', '.join(sorted(unknown))}")
+    index_path = OUT / "index.json"
+    index = json.loads(index_path.read_text()) if index_path.exists() else []
+    index = [entry for entry in index if entry["file"].removesuffix(".gguf") not in wanted]
     for number, spec in enumerate(models):
+        if spec["name"] not in wanted:
+            continue
         config = spec["config"]
         model = spec["model"](config).eval()
         randomise(model, seed=1000 + number)
         path = OUT / f"{spec['name']}.gguf"
         write(
             path, spec["arch"], model, config, rope_factors=spec.get("rope_factors"),
-            linear_factor=spec.get("linear_factor"),
+            linear_factor=spec.get("linear_factor"), extra=spec.get("extra"),
         )
         random = np.random.default_rng(number)
         prompts = [(random.integers(4, 280, 48).tolist(), 0)]
+        if "states" in spec:
+            # What the last norm gives: vectors of texts are made of these.
+            with torch.no_grad():
+                states = model.double().model(torch.tensor([prompts[0][0]])).last_hidden_state[0]
+            model.float()
+            states.numpy().astype("<f4").tofile(OUT / f"{spec['name']}.states.f32")
         if "long" in spec:
             # Only the last positions: they see everything.
             prompts.append((random.integers(4, 280, spec["long"]).tolist(), spec["long"] - 4))
@@ -318,7 +523,9 @@ def main():
                 )
             )
             print(f"{name}: std {logits.std():.2f}, max {np.abs(logits).max():.2f}, {path.stat().st_size} bytes")
-    with open(OUT / "index.json", "w", encoding="utf-8") as file:
+    order = [spec["name"] for spec in models]
+    index.sort(key=lambda entry: (order.index(entry["file"].removesuffix(".gguf")), entry["first_row"]))
+    with open(index_path, "w", encoding="utf-8") as file:
         lines = ",\n".join(" " + json.dumps(entry) for entry in index)
         file.write(f"[\n{lines}\n]\n")
 

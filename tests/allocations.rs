@@ -62,8 +62,8 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
         "the allocator counts"
     );
     assert_eq!(planned_product(), 0, "packing and multiplying");
-    // A model without biases, one with them, and one with norms and windows wherever there can be any.
-    for name in ["llama-linear", "qwen2", "gemma3"] {
+    // A model without biases, one with them, one with norms and windows wherever there can be any, and one with experts.
+    for name in ["llama-linear", "qwen2", "gemma3", "qwen2moe"] {
         let path = format!("tests/data/tiny/{name}.gguf");
         let file = Gguf::open(path.as_ref(), &OpenOptions::default()).unwrap();
         let model = Model::load(file, Isa::detect()).unwrap();

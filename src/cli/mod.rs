@@ -5,12 +5,14 @@
 
 mod bench;
 mod compare;
+mod embed;
 mod inspect;
 mod isa;
 mod limits;
 mod output;
 mod perplexity;
 mod quantize;
+mod rope;
 mod run;
 mod session;
 mod setup;
@@ -60,6 +62,8 @@ enum Command {
     Tokenize(tokenize::Args),
     /// Turn token ids back into text
     Detokenize(tokenize::DetokenizeArgs),
+    /// Turn texts into vectors, which are near each other where texts are alike
+    Embed(embed::Args),
     /// Measure how well a model predicts a text
     Perplexity(perplexity::Args),
     /// Time prefill and decoding, with llama-bench's test names and JSON fields
@@ -88,6 +92,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Detokenize(args) => tokenize::detokenize(&args),
+        Command::Embed(args) => embed::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Isa(args) => isa::run(&args),

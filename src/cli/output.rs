@@ -32,6 +32,7 @@ impl From<model::Error> for Failure {
     fn from(error: model::Error) -> Self {
         match error {
             model::Error::Cancelled => Failure::Interrupted,
+            model::Error::Options(message) => Failure::Usage(message),
             error => Failure::of(error),
         }
     }

@@ -13,6 +13,7 @@ use crate::model::tokenizer::{Tokenizer, Vocab};
 use crate::model::{CacheType, Model, Pool, Session, SessionOptions, system};
 
 use super::output::{Failure, byte_progress, status};
+use super::rope::RopeArgs;
 
 /// Options of every command that computes.
 #[derive(clap::Args)]
@@ -55,6 +56,8 @@ pub struct RuntimeArgs {
     /// Read the file into memory instead of mapping it
     #[arg(long)]
     pub no_mmap: bool,
+    #[command(flatten)]
+    pub rope: RopeArgs,
 }
 
 /// A text from the command line, a file, or stdin.
@@ -158,7 +161,7 @@ impl RuntimeArgs {
         let pool = self.compute.pool_of_at_least(batch_threads)?;
         let start = Instant::now();
         let file = open(path, !self.no_mmap)?;
-        let model = Model::load(file, isa).map_err(Failure::of)?;
+        let model = Model::load_with(file, isa, &self.rope.options()?)?;
         let session = SessionOptions {
             context: context.map(NonZeroUsize::get),
             cache: self.cache_type_k,

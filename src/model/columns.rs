@@ -80,6 +80,17 @@ impl Quantised {
     }
 }
 
+impl Quantised {
+    /// One of so many rows, in both forms, as it was written.
+    pub fn row(&self, row: usize, rows: usize) -> [&[ActBlock]; 2] {
+        let [len_32, len_256] = self.lens.map(|len| len / rows);
+        [
+            &self.per_32[row * len_32..(row + 1) * len_32],
+            &self.per_256[row * len_256..(row + 1) * len_256],
+        ]
+    }
+}
+
 /// Writes a row, in the forms that it has room in.
 pub fn quantize(kernels: &Kernels, x: &[f32], (per_32, per_256): Row<'_>) {
     for (scale, out) in [(ActScale::Per32, per_32), (ActScale::Per256, per_256)] {
@@ -186,7 +197,7 @@ impl Columns<'_> {
     }
 
     /// A matrix, and the columns in the form that it wants.
-    fn factors(&self, matrix: &Matrix) -> (Weights<'_>, Activations<'_>) {
+    pub fn factors(&self, matrix: &Matrix) -> (Weights<'_>, Activations<'_>) {
         let Quantised { per_32, per_256, lens } = self.quantised;
         let (per_32, per_256) = (&per_32[..lens[0]], &per_256[..lens[1]]);
         let x = Activations::for_format(matrix.format(), self.x, per_32, per_256);
@@ -195,7 +206,7 @@ impl Columns<'_> {
 }
 
 /// The longest row of a matrix that is not quantised.
-fn depth<'a>(
+pub fn depth<'a>(
     products: impl Iterator<Item = (&'a Weights<'a>, &'a Activations<'a>)>,
 ) -> Option<usize> {
     products.filter(|(_, x)| matches!(x, Activations::F32(_))).map(|(weights, _)| weights.k()).max()

@@ -155,7 +155,64 @@ unsafe impl<'a, T: Send> Divide for Strips<'a, T> {
     }
 }
 
-/// A piece of [`Strips`].
+/// Rows of equal length, cut both ways: into groups of neighbouring rows, and each of these into strips of as many items of
+/// every row of the group.
+pub struct Grid<'a, T> {
+    start: *mut T,
+    len: usize,
+    width: usize,
+    /// Of each group, the row behind its last.
+    ends: &'a [usize],
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: as for `Chunks`.
+unsafe impl<T: Send> Sync for Grid<'_, T> {}
+
+impl<'a, T> Grid<'a, T> {
+    /// Groups that end with these rows, of the rows of `len` items that `items` divides into, in strips of `width` items; the
+    /// last of a group may have fewer.
+    ///
+    /// # Panics
+    /// If the ends do not rise up to the number of rows, or `len` or `width` is 0.
+    pub fn of(items: &'a mut [T], len: usize, width: usize, ends: &'a [usize]) -> Self {
+        assert!(len > 0 && width > 0, "strips of {width} items of {len}");
+        let rows = ends.last().copied().unwrap_or(0);
+        assert!(ends.is_sorted(), "groups that end with the rows {ends:?}");
+        assert_eq!(Some(items.len()), rows.checked_mul(len), "rows of {len} items");
+        Grid { start: items.as_mut_ptr(), len, width, ends, slice: PhantomData }
+    }
+
+    fn strips(&self) -> usize {
+        self.len.div_ceil(self.width)
+    }
+}
+
+// SAFETY: groups have different rows, strips different items of each, of a slice of `T: Send`.
+unsafe impl<'a, T: Send> Divide for Grid<'a, T> {
+    type Piece = (usize, Strip<'a, T>);
+
+    fn pieces(&self) -> usize {
+        self.ends.len() * self.strips()
+    }
+
+    unsafe fn piece(&self, i: usize) -> (usize, Strip<'a, T>) {
+        debug_assert!(i < self.pieces());
+        let (group, strip) = (i / self.strips(), i % self.strips());
+        let first = group.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let at = strip * self.width;
+        let strip = Strip {
+            start: self.start,
+            len: self.len,
+            items: at..self.len.min(at + self.width),
+            rows: first..self.ends[group],
+            slice: PhantomData,
+        };
+        (group, strip)
+    }
+}
+
+/// A piece of [`Strips`] or of a [`Grid`].
 pub struct Strip<'a, T> {
     start: *mut T,
     len: usize,
@@ -249,6 +306,32 @@ mod tests {
             assert_eq!(items, (1..=5 * 7).collect::<Vec<_>>(), "{threads} threads");
         }
         assert!(all(Strips::<u8>::of(&mut [], 3, 2, 1, 1)).is_empty());
+    }
+
+    #[test]
+    fn a_grid_is_all_items_once_each_by_the_group_of_its_row() {
+        let mut items = vec![0; 6 * 7];
+        let ends = [2, 2, 5, 6];
+        let mut pieces = all(Grid::of(&mut items, 7, 3, &ends));
+        assert_eq!(pieces.len(), 4 * 3);
+        for (group, strip) in &mut pieces {
+            for row in strip.rows() {
+                let start = strip.items().start;
+                for (i, item) in strip.row(row).iter_mut().enumerate() {
+                    *item += 100 * (*group + 1) + 7 * row + start + i;
+                }
+            }
+        }
+        let group = |row| 1 + ends.iter().filter(|&&end| end <= row).count();
+        let want: Vec<usize> = (0..6 * 7).map(|i| 100 * group(i / 7) + i).collect();
+        assert_eq!(items, want);
+        assert!(all(Grid::<u8>::of(&mut [], 7, 3, &[])).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "groups that end with the rows [3, 2]")]
+    fn a_grid_whose_groups_overlap_is_refused() {
+        Grid::of(&mut [0; 14], 7, 3, &[3, 2]);
     }
 
     #[test]

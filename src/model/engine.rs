@@ -109,6 +109,18 @@ impl<'m> Engine<'m> {
         &mut self.logits
     }
 
+    /// What the last norm makes of each row of the last pass, `[embedding]`, in order.
+    pub fn states(&mut self, mut each: impl FnMut(usize, &[f32])) {
+        let (model, s) = (self.model, &mut self.buffers);
+        let config = model.config();
+        s.h.resize(s.x.len(), 0.0);
+        for (i, x) in s.x.chunks(config.embedding).enumerate() {
+            let state = &mut s.h[..config.embedding];
+            model.kernels().rms_norm(x, &model.output_norm, config.norm_epsilon, state);
+            each(i, state);
+        }
+    }
+
     /// Takes tokens of some sequences through all layers, to which the segments divide them. Their keys and values are in the
     /// caches then, behind what the sequences count, and the residual stream is left in the buffers.
     pub fn layers(
@@ -128,7 +140,9 @@ impl<'m> Engine<'m> {
         s.positions.extend(positions);
         let pass = Pass { model, pool, timer, tokens: tokens.len(), segments };
         pass.embed(tokens, &mut s.x);
-        for (frequencies, angles) in model.rope.iter().zip(&mut s.angles) {
+        // Contexts of one engine's sequences are alike.
+        let frequencies = model.frequencies(sequences[segments[0].sequence].context());
+        for (frequencies, angles) in frequencies.into_iter().zip(&mut s.angles) {
             pass.rope_angles(frequencies, &s.positions, angles);
         }
         let mut pending = Pending::Nothing;

@@ -16,10 +16,11 @@ use super::attend::Attention;
 use super::cache::{AnyCache, Cache, CacheHead};
 use super::columns::{Columns, Quantised, quantize};
 use super::divide::{self, Chunks, Divide};
+use super::experts::Routed;
 use super::rope::Frequencies;
 use super::sequence::Sequence;
 use super::stats::{Operation, Timer};
-use super::weights::{Layer, Matrix};
+use super::weights::{FeedForward, Gated, Layer, Matrix};
 use super::workspaces::Workspaces;
 use super::{Config, Model, Pool};
 
@@ -44,6 +45,8 @@ pub struct Buffers {
     pub quantised: Quantised,
     /// Those of the product behind a gate, which are written while others are read.
     gated: Quantised,
+    /// What a mixture of experts needs besides.
+    pub routed: Routed,
     /// `[cos, sin]` for each token and pair: of layers that see everything, and of those with a window.
     pub angles: [Vec<[f32; 2]>; 2],
     pub workspaces: Workspaces,
@@ -91,16 +94,16 @@ impl<'a> Pending<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn config(&self) -> &'a Config {
+    pub fn config(&self) -> &'a Config {
         self.model.config()
     }
 
     /// Calls `f(i, piece)` for every piece, in parallel.
-    fn each<D: Divide>(&self, all: D, f: impl Fn(usize, D::Piece) + Sync) {
+    pub fn each<D: Divide>(&self, all: D, f: impl Fn(usize, D::Piece) + Sync) {
         self.pool.each(self.timer.tracer, all, f);
     }
 
-    fn multiply<const N: usize>(
+    pub fn multiply<const N: usize>(
         &self,
         workspaces: &Workspaces,
         x: &[f32],
@@ -110,7 +113,7 @@ impl<'a> Pass<'a> {
         self.columns(workspaces, x, quantised).multiply(products);
     }
 
-    fn columns<'b>(
+    pub fn columns<'b>(
         &'b self,
         workspaces: &'b Workspaces,
         x: &'b [f32],
@@ -198,9 +201,17 @@ impl<'a> Pass<'a> {
         this.advance(s, pending, Some(&layer.attention_norm), &matrices);
         this.attend(s, sequences, index, layer);
         let pending = Pending::new(&layer.post_attention_norm);
-        let matrices = [&layer.gate, &layer.up];
-        this.advance(s, pending, Some(&layer.feed_forward_norm), &matrices);
-        this.feed_forward(s, layer);
+        let norm = Some(&layer.feed_forward_norm[..]);
+        match &layer.feed_forward {
+            FeedForward::Dense(network) => {
+                this.advance(s, pending, norm, &[&network.gate, &network.up]);
+                this.feed_forward(s, network);
+            }
+            FeedForward::Experts(experts) => {
+                this.advance(s, pending, norm, &experts.inputs());
+                this.mixture(s, experts);
+            }
+        }
         Pending::new(&layer.post_feed_forward_norm)
     }
 
@@ -304,10 +315,10 @@ impl<'a> Pass<'a> {
     /// Adds biases to queries, keys and values, and rotates queries and keys.
     fn rotate(&self, s: &mut Buffers, index: usize, layer: &Layer) {
         let (config, kernels) = (self.config(), self.model.kernels());
-        let angles = &s.angles[usize::from(config.has_window(index))];
+        // Layers that do not rotate have no pairs.
+        let angles = config.rotation(index).map_or(&[][..], |kind| &s.angles[kind]);
         let pairs = angles.len() / self.tokens;
-        let scale = 1.0 / (config.head_dim as f32).sqrt();
-        let workspaces = &s.workspaces;
+        let (workspaces, positions) = (&s.workspaces, &s.positions);
         let add_bias = |row: &mut [f32], bias: &Option<Vec<f32>>| {
             if let Some(bias) = bias {
                 kernels.add(row, bias);
@@ -336,6 +347,7 @@ impl<'a> Pass<'a> {
                 add_bias(value, &layer.value_bias);
                 norm_heads(query, &layer.query_norm);
                 norm_heads(key, &layer.key_norm);
+                let scale = config.query_scale(positions[token]);
                 for head in query.chunks_mut(config.head_dim) {
                     kernels.rope(config.rope_pairs, head, angles);
                     head.iter_mut().for_each(|q| *q *= scale);
@@ -378,31 +390,34 @@ impl<'a> Pass<'a> {
     }
 
     /// `h = down(f(gate(h)) * up(h))`.
-    fn feed_forward(&self, s: &mut Buffers, layer: &Layer) {
+    pub fn feed_forward(&self, s: &mut Buffers, network: &Gated) {
         let (config, kernels) = (self.config(), self.model.kernels());
-        let len = config.feed_forward;
-        if let Some((scale, strips)) = s.gated.strips(self.tokens, &layer.down, self.pool.threads())
+        let len = network.gate.rows;
+        if let Some((scale, strips)) =
+            s.gated.strips(self.tokens, &network.down, self.pool.threads())
         {
             self.columns(&s.workspaces, &s.h, &s.quantised).multiply_gated(
-                [&layer.gate, &layer.up],
+                [&network.gate, &network.up],
                 config.gate,
                 scale,
                 strips,
             );
-            return self.multiply(&s.workspaces, &[], &s.gated, [(&layer.down, &mut s.h)]);
+            return self.multiply(&s.workspaces, &[], &s.gated, [(&network.down, &mut s.h)]);
         }
         s.gate.resize(self.tokens * len, 0.0);
         s.up.resize(self.tokens * len, 0.0);
-        let products = [(&layer.gate, &mut s.gate), (&layer.up, &mut s.up)];
+        let products = [(&network.gate, &mut s.gate), (&network.up, &mut s.up)];
         self.multiply(&s.workspaces, &s.h, &s.quantised, products);
         let up = &s.up;
-        let rows =
-            (Chunks::rows(&mut s.gate, self.tokens), s.quantised.rows(self.tokens, &[&layer.down]));
+        let rows = (
+            Chunks::rows(&mut s.gate, self.tokens),
+            s.quantised.rows(self.tokens, &[&network.down]),
+        );
         self.each(rows, |token, (gate, row)| {
             let up = &up[token * len..(token + 1) * len];
             self.timer.time(Operation::Gate, || config.gate.apply(kernels, gate, up));
             self.timer.time(Operation::Quantise, || quantize(kernels, gate, row));
         });
-        self.multiply(&s.workspaces, &s.gate, &s.quantised, [(&layer.down, &mut s.h)]);
+        self.multiply(&s.workspaces, &s.gate, &s.quantised, [(&network.down, &mut s.h)]);
     }
 }

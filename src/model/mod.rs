@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod divide;
 mod engine;
+mod experts;
 mod fingerprint;
 mod layer;
 mod rope;
@@ -23,6 +24,7 @@ mod threads;
 mod weights;
 mod workspaces;
 
+pub mod embed;
 pub mod pool;
 pub mod sampler;
 pub mod stats;
@@ -32,7 +34,7 @@ pub mod trace;
 
 pub use batch::{Batch, Logits, SequenceId};
 pub use cache::CacheType;
-pub use config::{Architecture, Config};
+pub use config::{Architecture, Config, ExpertConfig, RopeConfig, RopeOptions, RopeScaling};
 pub use context::Context;
 pub use pool::Pool;
 pub use sampler::{Sampler, SamplerOptions};
@@ -73,6 +75,9 @@ pub enum Error {
     /// The flag in [`SessionOptions::cancel`] was set: the batch at hand was given up.
     #[error("cancelled")]
     Cancelled,
+    /// A model cannot be loaded as asked for: an option makes no sense.
+    #[error("{0}")]
+    Options(String),
     /// A session cannot be made as asked for.
     #[error("{0}")]
     Session(String),

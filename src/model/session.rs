@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::cache::AnyCache;
+use super::checksum::Checksum;
 use super::engine::{Engine, LOGIT_ROWS};
 use super::layer::Segment;
 use super::sequence::Sequence;
@@ -140,24 +141,51 @@ impl<'m> Session<'m> {
         rows: Range<usize>,
         mut each: impl FnMut(usize, &mut [f32]),
     ) -> Result<(), Error> {
+        let vocab = self.engine.model.config().vocab;
+        self.append(tokens, |engine, batch| {
+            let wanted = rows.start.max(batch.start)..rows.end.min(batch.end);
+            for start in wanted.clone().step_by(LOGIT_ROWS) {
+                let count = LOGIT_ROWS.min(wanted.end - start);
+                let wanted: [usize; LOGIT_ROWS] = std::array::from_fn(|i| start - batch.start + i);
+                let logits = engine.output(&wanted[..count]);
+                for (i, logits) in logits.chunks_mut(vocab).enumerate() {
+                    each(start + i, logits);
+                }
+            }
+        })
+    }
+
+    /// Appends tokens to the text, and calls `each` with what the last norm makes of every one of them, `[embedding]`, in
+    /// order: what logits are computed from, and [embeddings](super::embed).
+    ///
+    /// # Errors
+    /// As [`forward_each`](Self::forward_each).
+    pub fn forward_states(
+        &mut self,
+        tokens: &[u32],
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<(), Error> {
+        self.append(tokens, |engine, batch| {
+            let start = batch.start;
+            engine.states(|i, state| each(start + i, state));
+        })
+    }
+
+    /// Takes tokens through the layers, and calls `after` with the range of each batch.
+    fn append(
+        &mut self,
+        tokens: &[u32],
+        mut after: impl FnMut(&mut Engine<'_>, Range<usize>),
+    ) -> Result<(), Error> {
         let Session { engine, sequence, last } = self;
         sequence.check(engine.model, tokens)?;
-        let vocab = engine.model.config().vocab;
         let mut done = 0;
         for batch in tokens.chunks(engine.batch()) {
             *last = None;
             let segment =
                 Segment { sequence: 0, position: sequence.position(), rows: 0..batch.len() };
             engine.layers(std::slice::from_mut(sequence), batch, &[segment])?;
-            let wanted = rows.start.max(done)..rows.end.min(done + batch.len());
-            for start in wanted.clone().step_by(LOGIT_ROWS) {
-                let count = LOGIT_ROWS.min(wanted.end - start);
-                let wanted: [usize; LOGIT_ROWS] = std::array::from_fn(|i| start - done + i);
-                let logits = engine.output(&wanted[..count]);
-                for (i, logits) in logits.chunks_mut(vocab).enumerate() {
-                    each(start + i, logits);
-                }
-            }
+            after(engine, done..done + batch.len());
             done += batch.len();
             sequence.append(batch);
             *last = Some(batch.len() - 1);
@@ -183,8 +211,13 @@ impl<'m> Session<'m> {
         self.engine.model.config().vocab
     }
 
+    /// That of the model; in a context that rotates otherwise, another.
     pub(super) fn fingerprint(&self) -> u64 {
-        self.engine.fingerprint()
+        let fingerprint = self.engine.fingerprint();
+        match self.engine.model.long_frequencies(self.context()) {
+            Some(long) => fingerprint ^ Checksum::of(format!("{long:?}").as_bytes()),
+            None => fingerprint,
+        }
     }
 
     /// Becomes a text whose cache is read from somewhere: as much of it as there is room for.

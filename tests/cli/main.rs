@@ -3,9 +3,11 @@
 
 mod bench;
 mod compare;
+mod embed;
 mod isa;
 mod limits;
 mod quantize;
+mod rope;
 mod session;
 mod stats;
 mod trace;
@@ -25,7 +27,7 @@ const GEMMA3: &str = "tests/data/tiny/gemma3.gguf";
 const LLAMA: &str = "tests/data/tiny/llama-linear.gguf";
 const PROMPT: &str = "the and in on";
 const COMMANDS: &str =
-    "run inspect quantize compare tokenize detokenize perplexity bench isa limits";
+    "run inspect quantize compare tokenize detokenize embed perplexity bench isa limits";
 
 /// What a finished command left.
 #[derive(Debug)]

@@ -93,6 +93,8 @@ fn hyperparameters(edits: &mut Edits) {
         edits.set("rope.scaling.factor", Value::F32(x));
     }
     edits.set("rope.freq_base_swa", Value::F32(f32::NAN));
+    rotation(edits);
+    experts(edits);
     edits.set("rope.scaling.type", Value::String("yarn\n".into()));
     for n in [0, 1, 1 << 31] {
         edits.set("attention.sliding_window", Value::U32(n));
@@ -104,6 +106,49 @@ fn hyperparameters(edits: &mut Edits) {
         let full = format!("{}.{key}", edits.arch);
         edits.with(&format!("no {key}"), |parts| parts.remove(&full));
     }
+}
+
+fn rotation(edits: &mut Edits) {
+    edits.set("rope.scaling.type", Value::String("longrope".into()));
+    edits.with("YaRN by 4", |parts| {
+        let Some(Value::String(arch)) = parts.get("general.architecture").cloned() else { return };
+        parts.set(&format!("{arch}.rope.scaling.type"), Value::String("yarn".into()));
+        parts.set(&format!("{arch}.rope.scaling.factor"), Value::F32(4.0));
+    });
+    for n in [0, 1, u32::MAX] {
+        edits.set("rope.scaling.original_context_length", Value::U32(n));
+    }
+    for key in ["attn_factor", "yarn_attn_factor", "yarn_log_multiplier", "yarn_ext_factor"] {
+        for x in [f32::NAN, 0.0, -1.0, 2.0] {
+            edits.set(&format!("rope.scaling.{key}"), Value::F32(x));
+        }
+    }
+    for key in ["rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "attention.scale"] {
+        for x in [f32::INFINITY, 0.0, -1.0] {
+            edits.set(key, Value::F32(x));
+        }
+    }
+    edits.set("attention.temperature_scale", Value::F32(-1.0));
+}
+
+fn experts(edits: &mut Edits) {
+    if edits.sound.get(&format!("{}.expert_count", edits.arch)).is_none() {
+        return;
+    }
+    let n = edits.count("expert_count");
+    for key in ["expert_count", "expert_used_count", "expert_feed_forward_length"] {
+        for n in [0, 1, n, n + 1, 1 << 31] {
+            edits.set(key, Value::U32(n));
+        }
+        let full = format!("{}.{key}", edits.arch);
+        edits.with(&format!("no {key}"), |parts| parts.remove(&full));
+    }
+    edits.set("expert_shared_feed_forward_length", Value::U32(n));
+    for x in [f32::NAN, 0.0, -1.0] {
+        edits.set("expert_weights_scale", Value::F32(x));
+    }
+    edits.set("expert_weights_norm", Value::Bool(true));
+    edits.set("expert_weights_norm", Value::U32(1));
 }
 
 fn values_of_another_type(edits: &mut Edits) {

@@ -13,6 +13,7 @@ use crate::model::system;
 
 use super::limits;
 use super::output::{Failure, status};
+use super::rope::RopeArgs;
 use super::setup::{self, Compute, RuntimeArgs};
 use super::stats;
 use super::trace::TraceArgs;
@@ -90,6 +91,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         cache_type_k: setups[0].cache,
         cache_type_v: setups[0].cache,
         no_mmap: args.no_mmap,
+        rope: RopeArgs::default(),
     };
     let loaded = runtime.load(&args.model, None, setup::watch_interrupts()?)?;
     status(format_args!(
