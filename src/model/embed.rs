@@ -131,7 +131,7 @@ mod tests {
         normalise(&mut vector);
         assert_eq!(vector, [0.6, -0.8]);
         // Squares that an f32 cannot hold.
-        let mut vector = [3e30, 4e30];
+        let mut vector = [3.0, 4.0].map(|x| x * 2f32.powi(100));
         normalise(&mut vector);
         assert_eq!(vector, [0.6, 0.8]);
         for same in [[0.0; 2], [f32::INFINITY, 1.0]] {
