@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cache::{AnyCache, padded};
@@ -14,6 +14,7 @@ use super::columns::{Columns, quantize};
 use super::divide::Chunks;
 use super::layer::{Batch, Buffers, Pending};
 use super::stats::{Clock, Operation, Stats, Timer};
+use super::stop::Stop;
 use super::system;
 use super::trace::{Activity, Tracer};
 use super::{CacheType, Error, Model, Pool};
@@ -27,8 +28,8 @@ pub struct SessionOptions {
     pub cache: CacheType,
     /// Tokens that pass through the layers together, at most: more need more scratch memory.
     pub batch: usize,
-    /// When this is set, from any thread, a computation ends after the layer at hand with
-    /// [`Error::Cancelled`]; the batch at hand is forgotten.
+    /// When this is set, from any thread, a computation ends with [`Error::Cancelled`] as soon as every thread has done the piece of
+    /// work at hand, a few milliseconds of one matrix product or of attention; the batch at hand is forgotten.
     pub cancel: Option<Arc<AtomicBool>>,
     /// Threads of the pool that decode single tokens; all where not given.
     pub decode_threads: Option<NonZeroUsize>,
@@ -71,7 +72,7 @@ pub struct Session<'m> {
     last_was_single: bool,
     context: usize,
     batch: usize,
-    cancel: Option<Arc<AtomicBool>>,
+    stop: Stop,
     position: usize,
     /// The row of `buffers.x` that holds the last token.
     last: Option<usize>,
@@ -121,10 +122,38 @@ impl<'m> Session<'m> {
             last_was_single: false,
             context,
             batch: options.batch,
-            cancel: options.cancel.clone(),
+            stop: Stop::new(options.cancel.clone()),
             position: 0,
             last: None,
         })
+    }
+
+    /// The model that reads the text.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// Tokens that pass through the layers together, at most.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Whether [`logits`](Self::logits) has a token to give them after: one was appended since the session was made or truncated.
+    pub fn has_logits(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// From now on, [`forward`](Self::forward) ends at this time with [`Error::Deadline`], as it ends when it is cancelled; or whenever
+    /// it is done.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.stop.deadline = deadline;
+    }
+
+    /// # Errors
+    /// If the session is cancelled, or its deadline has passed: what [`forward`](Self::forward) would answer.
+    pub fn check(&self) -> Result<(), Error> {
+        self.stop.begin();
+        self.stop.check()
     }
 
     /// Positions that the cache has room for.
@@ -153,7 +182,8 @@ impl<'m> Session<'m> {
     /// Appends tokens to the text.
     ///
     /// # Errors
-    /// If they do not fit the context, or one is outside the vocabulary; nothing is changed then.
+    /// If they do not fit the context, or one is outside the vocabulary; nothing is changed then. If the session is cancelled or its
+    /// deadline passes: then the batches that were done stay, and the one at hand is forgotten.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<(), Error> {
         self.forward_each(tokens, 0..0, |_, _| {})
     }
@@ -162,7 +192,8 @@ impl<'m> Session<'m> {
     /// `tokens` lies in `rows`, in order.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and if the session is cancelled.
+    /// As [`forward`](Self::forward), and if the session is cancelled or its deadline passes: then the batches that were done stay, and
+    /// the one at hand is forgotten.
     pub fn forward_each(
         &mut self,
         tokens: &[u32],
@@ -179,6 +210,7 @@ impl<'m> Session<'m> {
         if let Some(&token) = tokens.iter().find(|&&t| t as usize >= vocab) {
             return Err(Error::Token { token, vocab });
         }
+        self.stop.begin();
         let mut done = 0;
         for batch in tokens.chunks(self.batch) {
             self.last = None;
@@ -186,8 +218,9 @@ impl<'m> Session<'m> {
             let wanted = rows.start.max(done)..rows.end.min(done + batch.len());
             for start in wanted.clone().step_by(LOGIT_ROWS) {
                 let end = wanted.end.min(start + LOGIT_ROWS);
-                let logits = self.output(start - done..end - done);
-                for (i, logits) in logits.chunks_mut(vocab).enumerate() {
+                self.output(start - done..end - done, true);
+                self.stop.check()?;
+                for (i, logits) in self.logits.chunks_mut(vocab).enumerate() {
                     each(start + i, logits);
                 }
             }
@@ -204,12 +237,14 @@ impl<'m> Session<'m> {
     /// If no token was appended since the session was made or truncated.
     pub fn logits(&mut self) -> &mut [f32] {
         let last = self.last.expect("logits: no token was appended");
-        self.output(last..last + 1)
+        self.output(last..last + 1, false);
+        &mut self.logits
     }
 
-    /// The logits of some rows of the last batch.
-    fn output(&mut self, rows: Range<usize>) -> &mut [f32] {
+    /// Computes the logits of some rows of the last batch; or leaves them half done, where that may be stopped.
+    fn output(&mut self, rows: Range<usize>, may_stop: bool) {
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let timer = if may_stop { timer.until(&self.stop) } else { timer };
         let (start, loops) = (timer.now(), pool.loops());
         let (config, s) = (model.config(), &mut self.buffers);
         let x = &s.x[rows.start * config.embedding..rows.end * config.embedding];
@@ -228,7 +263,6 @@ impl<'m> Session<'m> {
         Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
             .multiply([(&model.output, &mut self.logits)]);
         self.count(start, loops, Activity::Logits { tokens: small(rows.len()) });
-        &mut self.logits
     }
 
     /// Takes a batch of tokens through all layers; the residual stream is left in `buffers.x`.
@@ -236,6 +270,7 @@ impl<'m> Session<'m> {
         let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
         self.pool.set_threads(threads);
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let timer = timer.until(&self.stop);
         let (start, loops) = (timer.now(), pool.loops());
         let s = &mut self.buffers;
         s.workspaces.reserve(pool.active(), tokens.len());
@@ -246,15 +281,14 @@ impl<'m> Session<'m> {
         }
         let mut pending = Pending::Nothing;
         for (i, layer) in model.layers.iter().enumerate() {
-            if self.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
-                return Err(Error::Cancelled);
-            }
+            self.stop.check()?;
             pending = match &mut self.cache {
                 AnyCache::F16(cache) => batch.layer(s, cache, (i, layer), pending),
                 AnyCache::F32(cache) => batch.layer(s, cache, (i, layer), pending),
             };
         }
         batch.advance(s, pending, None, &[]);
+        self.stop.check()?;
         self.last_was_single = tokens.len() == 1;
         let (tokens, position) = (small(tokens.len()), small(self.position));
         self.count(start, loops, Activity::Pass { tokens, position });

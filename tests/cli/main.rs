@@ -6,6 +6,7 @@ mod compare;
 mod isa;
 mod limits;
 mod quantize;
+mod speculation;
 mod stats;
 mod trace;
 #[cfg(target_os = "linux")]
