@@ -3,13 +3,15 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::model::sampler::{LogProbs, Sampler, SamplerOptions, log_probs};
-use crate::model::tokenizer::{EncodeOptions, Tokenizer, Utf8Stream};
-use crate::model::{Error, Session, system};
+use crate::model::sampler::{LogProbs, Sampler, SamplerOptions};
+use crate::model::speculate::{Draft, DraftModel, Lookup, Speculation};
+use crate::model::tokenizer::{EncodeOptions, Tokenizer};
+use crate::model::{Error, Finish, GenerateOptions, Generator, Model, Session, system};
 
 use super::output::{self, Failure, bytes, progress, rate, status, write};
 use super::session::SessionArgs;
@@ -64,6 +66,13 @@ pub struct Args {
     /// Go on after an end-of-text token
     #[arg(long)]
     ignore_eos: bool,
+    /// Guess that the text goes on as it did at an earlier place, and verify several tokens at once: the same text, faster where
+    /// it repeats itself
+    #[arg(long)]
+    lookup: bool,
+    /// Have a smaller model with the same vocabulary guess, likewise
+    #[arg(long, value_name = "FILE", conflicts_with = "lookup")]
+    draft: Option<PathBuf>,
     /// Print one JSON object at the end: tokens, text, log-probabilities, timings
     #[arg(long)]
     json: bool,
@@ -76,25 +85,14 @@ pub struct Args {
     trace: TraceArgs,
 }
 
-/// Why generation ended.
-#[derive(Clone, Copy, PartialEq)]
-enum Stop {
-    Eos,
-    Length,
-    String,
-    Context,
-    Interrupt,
-}
-
-impl Stop {
-    fn name(self) -> &'static str {
-        match self {
-            Stop::Eos => "eos",
-            Stop::Length => "length",
-            Stop::String => "stop",
-            Stop::Context => "context",
-            Stop::Interrupt => "interrupt",
-        }
+/// The name of a reason in the JSON object.
+fn stop_name(finish: Option<Finish>) -> &'static str {
+    match finish {
+        Some(Finish::End) => "eos",
+        Some(Finish::Length) => "length",
+        Some(Finish::StopString) => "stop",
+        Some(Finish::ContextFull) => "context",
+        _ => "interrupt",
     }
 }
 
@@ -142,25 +140,42 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ));
 
     let reused = args.session.load(&mut session, &prompt)?;
+    let draft =
+        args.draft.as_deref().map(|path| args.model.load_beside(&loaded, path)).transpose()?;
+    let mut speculation = speculation(args, &loaded, draft.as_ref(), &tokenizer)?;
     let start = Instant::now();
-    let prefilled = prefill(&mut session, &prompt[reused..], loaded.session.batch)?;
+    let options = GenerateOptions {
+        max_tokens: args.n_predict,
+        stop: args.stop.clone(),
+        ignore_end: args.ignore_eos,
+        log_probs: args.json.then_some(5),
+    };
+    let mut generator =
+        Generator::new(&mut session, &tokenizer, &mut sampler, prompt.clone(), options)?;
+    if let Some(speculation) = &mut speculation {
+        generator = generator.speculate(&mut **speculation);
+    }
+    let prefilled = prefill(&mut generator)?;
     let prefill_time = start.elapsed();
-    let mut generation = Generation::new(args, &loaded, &tokenizer, prompt.clone());
-    let stop =
-        if prefilled { generation.run(&mut session, &mut sampler)? } else { Stop::Interrupt };
+    let mut answer = Answer::new(&tokenizer, args.json);
+    if prefilled {
+        answer.write(&mut generator)?;
+    }
+    let finish = generator.finish();
+    drop(generator);
     if !args.json && std::io::stdout().is_terminal() {
         write(b"\n")?;
     }
     let decode_time = start.elapsed().saturating_sub(prefill_time);
     args.session.save(&session)?;
 
-    let generated = generation.history.len() - prompt.len();
+    let generated = answer.tokens;
     // The first token comes out of the prefill: decoding computed one fewer.
     let computed = prompt.len() - reused;
     let prefill_rate = rate(computed, prefill_time);
     let decode_rate = rate(generated.saturating_sub(1), decode_time);
-    let first = prefill_time + generation.first_token.unwrap_or_default();
-    if stop == Stop::Context {
+    let first = prefill_time + answer.first_token.unwrap_or_default();
+    if finish == Some(Finish::ContextFull) {
         let context = session.context();
         status(format_args!("the context of {context} is full: generation ends; see -c"));
     }
@@ -174,15 +189,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(stats) = session.stats() {
         stats::report(stats);
     }
+    let speculation = speculation.map(|speculation| speculation.stats());
+    if let Some(speculated) = speculation.as_ref().filter(|_| args.stats) {
+        stats::report_speculation(speculated);
+    }
     if let Some(recording) = recording {
         recording.write()?;
     }
     if args.json {
-        output::json(&json!({
+        let mut record = json!({
             "prompt_tokens": prompt,
-            "text": generation.text,
-            "tokens": generation.tokens,
-            "stop": stop.name(),
+            "text": answer.text,
+            "tokens": answer.described,
+            "stop": stop_name(finish),
             "seed": seed,
             "model": args.model.model.display().to_string(),
             "isa": loaded.model.kernels().isa().level().name(),
@@ -198,111 +217,79 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 "peak_memory_bytes": system::peak_memory(),
             },
             "stats": session.stats().map(stats::record),
-        }))?;
+        });
+        if let Some(speculated) = &speculation {
+            record["speculation"] = stats::record_speculation(speculated);
+        }
+        output::json(&record)?;
     }
-    if stop == Stop::Interrupt { Err(Failure::Interrupted) } else { Ok(()) }
+    if stop_name(finish) == "interrupt" { Err(Failure::Interrupted) } else { Ok(()) }
+}
+
+/// The speculation that is asked for.
+fn speculation<'m>(
+    args: &Args,
+    loaded: &'m Loaded,
+    draft: Option<&'m Model>,
+    tokenizer: &Tokenizer,
+) -> Result<Option<Box<Speculation<dyn Draft + 'm>>>, Failure> {
+    let Some((path, draft)) = args.draft.as_deref().zip(draft) else {
+        return Ok(args.lookup.then(|| Box::new(Speculation::new(Lookup::new())) as _));
+    };
+    let session = Session::new(draft, &loaded.pool, &loaded.session)?;
+    let of_draft = draft.tokenizer()?;
+    let draft = DraftModel::new(session, tokenizer, &of_draft)
+        .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    Ok(Some(Box::new(Speculation::new(draft))))
 }
 
 /// Computes the prompt; false if it was interrupted.
-fn prefill(session: &mut Session<'_>, prompt: &[u32], batch: usize) -> Result<bool, Failure> {
-    let bar = progress(prompt.len() as u64, "prompt");
-    for tokens in prompt.chunks(batch) {
-        match session.forward(tokens) {
-            Err(Error::Cancelled) => return Ok(false),
-            other => other?,
-        }
-        bar.inc(tokens.len() as u64);
+fn prefill(generator: &mut Generator<'_, '_, Sampler>) -> Result<bool, Failure> {
+    let bar = progress(generator.tokens().len() as u64, "prompt");
+    match generator.prefill(|tokens| bar.inc(tokens as u64)) {
+        Err(Error::Cancelled) => return Ok(false),
+        other => other?,
     }
     bar.finish_and_clear();
     Ok(true)
 }
 
 /// The continuation so far.
-struct Generation<'a> {
-    args: &'a Args,
-    loaded: &'a Loaded,
+struct Answer<'a> {
     tokenizer: &'a Tokenizer,
-    /// The prompt's tokens, then those that were generated.
-    history: Vec<u32>,
-    stream: Utf8Stream,
-    stops: StopStrings<'a>,
+    json: bool,
     /// What was shown.
     text: String,
-    tokens: Vec<Json>,
-    scratch: Vec<f32>,
+    tokens: usize,
+    described: Vec<Json>,
+    /// From the prompt's end.
     first_token: Option<Duration>,
 }
 
-impl<'a> Generation<'a> {
-    fn new(args: &'a Args, loaded: &'a Loaded, tokenizer: &'a Tokenizer, prompt: Vec<u32>) -> Self {
-        Generation {
-            args,
-            loaded,
-            tokenizer,
-            history: prompt,
-            stream: Utf8Stream::default(),
-            stops: StopStrings { stops: &args.stop, held: String::new() },
-            text: String::new(),
-            tokens: Vec::new(),
-            scratch: Vec::new(),
-            first_token: None,
-        }
+impl<'a> Answer<'a> {
+    fn new(tokenizer: &'a Tokenizer, json: bool) -> Self {
+        let (text, described) = (String::new(), Vec::new());
+        Answer { tokenizer, json, text, tokens: 0, described, first_token: None }
     }
 
-    fn run(&mut self, session: &mut Session<'_>, sampler: &mut Sampler) -> Result<Stop, Failure> {
+    /// Shows what is generated, up to the end.
+    fn write(&mut self, generator: &mut Generator<'_, '_, Sampler>) -> Result<(), Failure> {
         let start = Instant::now();
-        let mut left = self.args.n_predict;
-        let stop = loop {
-            if left == 0 {
-                break Stop::Length;
-            }
-            if self.loaded.interrupted() {
-                break Stop::Interrupt;
-            }
-            let logits = session.logits();
-            let kernels = self.loaded.model.kernels();
-            // The sampler may change the logits: what is reported comes first.
-            let unchanged = self.args.json.then(|| logits.to_vec());
-            let token = sampler.sample(kernels, logits, &self.history);
+        for piece in &mut *generator {
+            let piece = piece?;
             self.first_token.get_or_insert_with(|| start.elapsed());
-            if let Some(logits) = unchanged {
-                let probs = log_probs(kernels, &logits, &mut self.scratch, token, 5);
-                self.tokens.push(self.describe(token, &probs));
+            self.tokens += 1;
+            if let Some(probs) = &piece.log_probs {
+                self.described.push(self.describe(piece.token, probs));
             }
-            self.history.push(token);
-            left -= 1;
-            if self.tokenizer.is_end_of_generation(token) && !self.args.ignore_eos {
-                break Stop::Eos;
-            }
-            if !self.tokenizer.is_control(token) {
-                let text = self.stream.push(self.tokenizer.token_bytes(token));
-                let (text, stopped) = self.stops.push(&text);
-                self.show(&text)?;
-                if stopped {
-                    return Ok(Stop::String);
-                }
-            }
-            if left > 0 {
-                if session.position() == session.context() {
-                    break Stop::Context;
-                }
-                match session.forward(&[token]) {
-                    Err(Error::Cancelled) => break Stop::Interrupt,
-                    other => other?,
-                }
-            }
-        };
-        let (mut rest, stopped) = self.stops.push(&self.stream.flush());
-        if !stopped {
-            rest += &std::mem::take(&mut self.stops.held);
+            self.show(&piece.text)?;
         }
-        self.show(&rest)?;
-        Ok(stop)
+        self.show(&generator.take_held())
     }
 
     fn show(&mut self, text: &str) -> Result<(), Failure> {
         self.text += text;
-        if self.args.json || text.is_empty() { Ok(()) } else { write(text.as_bytes()) }
+        if self.json || text.is_empty() { Ok(()) } else { write(text.as_bytes()) }
     }
 
     fn describe(&self, token: u32, probs: &LogProbs) -> Json {
@@ -315,43 +302,5 @@ impl<'a> Generation<'a> {
             "logprob": probs.chosen,
             "top": probs.top.iter().map(alternative).collect::<Vec<_>>(),
         })
-    }
-}
-
-/// Finds stop strings in text that comes in pieces; holds back what may be the start of one.
-struct StopStrings<'a> {
-    stops: &'a [String],
-    held: String,
-}
-
-impl StopStrings<'_> {
-    /// Takes the next piece; returns the text that may be shown, and whether a stop string was found
-    /// after it.
-    fn push(&mut self, text: &str) -> (String, bool) {
-        self.held += text;
-        if let Some(at) = self.stops.iter().filter_map(|s| self.held.find(s.as_str())).min() {
-            self.held.truncate(at);
-            return (std::mem::take(&mut self.held), true);
-        }
-        let may_start = |at: usize| self.stops.iter().any(|s| s.starts_with(&self.held[at..]));
-        let keep = self.held.char_indices().map(|(at, _)| at).find(|&at| may_start(at));
-        let rest = self.held.split_off(keep.unwrap_or(self.held.len()));
-        (std::mem::replace(&mut self.held, rest), false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stop_string_is_found_across_pieces_and_never_shown() {
-        let stops = ["END".to_owned(), "\n\n".to_owned()];
-        let mut found = StopStrings { stops: &stops, held: String::new() };
-        assert_eq!(found.push("one E"), ("one ".into(), false));
-        assert_eq!(found.push("N"), (String::new(), false));
-        assert_eq!(found.push("T\n"), ("ENT".into(), false));
-        assert_eq!(found.push("EN"), ("\n".into(), false));
-        assert_eq!(found.push("D tail"), (String::new(), true));
     }
 }

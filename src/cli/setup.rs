@@ -139,6 +139,12 @@ impl ModelArgs {
     pub fn load(&self, context: Option<NonZeroUsize>) -> Result<Loaded, Failure> {
         self.runtime.load(&self.model, context, watch_interrupts()?)
     }
+
+    /// Loads another model, to run on the same kernels.
+    pub fn load_beside(&self, loaded: &Loaded, path: &Path) -> Result<Model, Failure> {
+        let file = open(path, !self.runtime.no_mmap)?;
+        Model::load(file, loaded.model.kernels().isa()).map_err(Failure::of)
+    }
 }
 
 impl RuntimeArgs {
@@ -196,11 +202,6 @@ impl Loaded {
     /// Room for a text. A computation that SIGINT ends gives [`Failure::Interrupted`].
     pub fn session(&self) -> Result<Session<'_>, Failure> {
         Session::new(&self.model, &self.pool, &self.session).map_err(Failure::from)
-    }
-
-    /// Whether SIGINT has come.
-    pub fn interrupted(&self) -> bool {
-        self.session.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed))
     }
 
     /// The model's tokenizer.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::model::speculate::SpeculationStats;
 use crate::model::stats::{Operation, Passes, Stats};
 
 use super::output::status;
@@ -51,6 +52,32 @@ fn table(kind: &str, passes: &Passes) {
         1e-9 * bytes / count,
         1e-9 * bytes / wall,
     ));
+}
+
+/// Writes what speculation brought to stderr.
+pub fn report_speculation(stats: &SpeculationStats) {
+    let SpeculationStats { tokens, verified, drafted, accepted, .. } = stats;
+    let acceptance =
+        stats.acceptance().map_or_else(String::new, |part| format!(" ({:.1}%)", 100.0 * part));
+    let gain = stats.gain().map_or_else(|| "unknown".into(), |gain| format!("{gain:.2} x"));
+    status(format_args!(
+        "speculation: {tokens} tokens, {verified} passes verified {drafted} drafted ones, {accepted} were \
+         accepted{acceptance}; gain {gain}"
+    ));
+}
+
+/// The same as JSON.
+pub fn record_speculation(stats: &SpeculationStats) -> Json {
+    json!({
+        "tokens": stats.tokens,
+        "verified_passes": stats.verified,
+        "drafted": stats.drafted,
+        "accepted": stats.accepted,
+        "acceptance": stats.acceptance(),
+        "time_s": stats.time.as_secs_f64(),
+        "plain_pass_s": stats.plain_pass.map(|pass| pass.as_secs_f64()),
+        "gain": stats.gain(),
+    })
 }
 
 /// The same as JSON.

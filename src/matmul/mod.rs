@@ -19,7 +19,6 @@ use core::ops::Range;
 use crate::formats::{ActBlock, Format};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
-use crate::kernels::gemv;
 use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
 use activations::assert_inside;
 
@@ -286,15 +285,16 @@ fn run_blocks(
             } else {
                 // Of three columns, the last is computed twice.
                 let x = core::array::from_fn(|i| column(c + i.min(wide - 1)));
-                for r in rows.clone() {
-                    if c == 0 {
-                        let row = w.row_range(r..r + 1).as_ptr();
-                        gemv::fetch(row.wrapping_add(gemv::AHEAD), w.row_bytes);
-                    }
-                    let y = kernels.qdot4(w.format, w.row_range(r..r + 1), x);
+                let mut write = |r: usize, y: [f32; 4]| {
+                    let r = rows.start + r;
                     for (i, y) in y.into_iter().take(wide).enumerate() {
                         epilogue.write(r, &[y], &mut out.column(c + i)[r - all.start..][..1]);
                     }
+                };
+                if w.row_bytes == 0 {
+                    (0..rows.len()).for_each(|r| write(r, [0.0; 4]));
+                } else {
+                    kernels.qdot4_rows(w.format, w.row_range(rows.clone()), w.row_bytes, x, write);
                 }
             }
             c += wide;

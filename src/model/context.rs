@@ -1,6 +1,7 @@
 //! Several texts in progress, which are computed together.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::batch::{Batch, Part, SequenceId};
 use super::engine::{Engine, LOGIT_ROWS};
@@ -177,6 +178,7 @@ impl<'m> Context<'m> {
     ) -> Result<(), Error> {
         self.check(batch)?;
         let Context { engine, sequences, plan, .. } = self;
+        engine.stop.begin();
         plan.done.clear();
         plan.done.resize(batch.parts().len(), 0);
         let vocab = engine.model.config().vocab;
@@ -215,6 +217,12 @@ impl<'m> Context<'m> {
             }
         }
         Ok(())
+    }
+
+    /// From now on, [`forward`](Self::forward) ends at this time with [`Error::Deadline`], as it ends when it is cancelled; or whenever
+    /// it is done.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.engine.stop.deadline = deadline;
     }
 
     /// What the time went to so far, if the options asked for it.

@@ -5,7 +5,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::columns::{Columns, quantize};
@@ -14,6 +13,7 @@ use super::layer::{Buffers, Pass, Pending, Segment};
 use super::sequence::Sequence;
 use super::session::SessionOptions;
 use super::stats::{Clock, Operation, Stats, Timer};
+use super::stop::Stop;
 use super::trace::{Activity, Tracer};
 use super::{Error, Model, Pool};
 
@@ -33,7 +33,7 @@ pub(super) struct Engine<'m> {
     /// Whether no sequence had more than a token in the last pass: what its output counts as.
     last_was_single: bool,
     batch: usize,
-    cancel: Option<Arc<AtomicBool>>,
+    pub stop: Stop,
 }
 
 impl<'m> Engine<'m> {
@@ -53,7 +53,7 @@ impl<'m> Engine<'m> {
             tracer: None,
             last_was_single: false,
             batch: options.batch,
-            cancel: options.cancel.clone(),
+            stop: Stop::new(options.cancel.clone()),
         })
     }
 
@@ -69,7 +69,7 @@ impl<'m> Engine<'m> {
             logits: Vec::new(),
             stats: self.stats.as_ref().map(|_| Box::default()),
             tracer: self.tracer.clone(),
-            cancel: self.cancel.clone(),
+            stop: self.stop.fork(),
             ..*self
         }
     }
@@ -87,7 +87,24 @@ impl<'m> Engine<'m> {
 
     /// The logits after some rows of the last pass, `[rows, vocab]`: at most [`LOGIT_ROWS`] of them, in the order given.
     pub fn output(&mut self, rows: &[usize]) -> &mut [f32] {
+        self.compute_output(rows, false);
+        &mut self.logits
+    }
+
+    /// As [`output`](Self::output).
+    ///
+    /// # Errors
+    /// If it is stopped meanwhile.
+    pub fn output_unless_stopped(&mut self, rows: &[usize]) -> Result<&mut [f32], Error> {
+        self.compute_output(rows, true);
+        self.stop.check()?;
+        Ok(&mut self.logits)
+    }
+
+    /// Computes logits; or leaves them half done, where that may be stopped.
+    fn compute_output(&mut self, rows: &[usize], may_stop: bool) {
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let timer = if may_stop { timer.until(&self.stop) } else { timer };
         let (start, loops) = (timer.now(), pool.loops());
         let (config, s) = (model.config(), &mut self.buffers);
         let x = &s.x;
@@ -106,7 +123,6 @@ impl<'m> Engine<'m> {
         Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
             .multiply([(&model.output, &mut self.logits)]);
         self.count(start, loops, Activity::Logits { tokens: small(rows.len()) });
-        &mut self.logits
     }
 
     /// What the last norm makes of each row of the last pass, `[embedding]`, in order.
@@ -123,6 +139,9 @@ impl<'m> Engine<'m> {
 
     /// Takes tokens of some sequences through all layers, to which the segments divide them. Their keys and values are in the
     /// caches then, behind what the sequences count, and the residual stream is left in the buffers.
+    ///
+    /// # Errors
+    /// If it is stopped: sequences are as they were.
     pub fn layers(
         &mut self,
         sequences: &mut [Sequence],
@@ -132,6 +151,7 @@ impl<'m> Engine<'m> {
         let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
         self.pool.set_threads(threads);
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
+        let timer = timer.until(&self.stop);
         let (start, loops) = (timer.now(), pool.loops());
         let s = &mut self.buffers;
         s.workspaces.reserve(pool.active(), tokens.len());
@@ -147,12 +167,11 @@ impl<'m> Engine<'m> {
         }
         let mut pending = Pending::Nothing;
         for (i, layer) in model.layers.iter().enumerate() {
-            if self.cancel.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
-                return Err(Error::Cancelled);
-            }
+            self.stop.check()?;
             pending = pass.layer(s, sequences, (i, layer), pending);
         }
         pass.advance(s, pending, None, &[]);
+        self.stop.check()?;
         self.last_was_single = segments.iter().all(|segment| segment.rows.len() == 1);
         let (tokens, position) = (small(tokens.len()), small(segments[0].position));
         self.count(start, loops, Activity::Pass { tokens, position });

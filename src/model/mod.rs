@@ -3,6 +3,26 @@
 //! A [`Model`] is a file and what it says; a [`Session`] is one text in progress: its cache and its
 //! scratch memory; a [`Context`] is several, which are computed together. The forward pass gives the same bits
 //! for any number of threads, any division of the tokens into batches, and any neighbours in them.
+//! A [`Generator`] continues a text, token by token:
+//!
+//! ```
+//! use quintile::model::{GenerateOptions, Model, Pool, Sampler, Session, generate};
+//!
+//! let model = Model::open("tests/data/tiny/llama-linear.gguf")?;
+//! let tokenizer = model.tokenizer()?;
+//! let pool = Pool::new(2.try_into()?)?;
+//! let mut session = Session::new(&model, &pool, &Default::default())?;
+//! let mut sampler = Sampler::new(Default::default())?;
+//! let options = GenerateOptions { max_tokens: 8, ..Default::default() };
+//! for piece in generate(&mut session, &tokenizer, &mut sampler, "the and in on", options)? {
+//!     print!("{}", piece?.text);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Threads
+//! [`Model`], [`Pool`] and [`Tokenizer`](tokenizer::Tokenizer) are `Send` and `Sync`: share them. A [`Session`] is `Send`: it may move
+//! from thread to thread, and is used by one at a time.
 
 mod attend;
 mod batch;
@@ -16,17 +36,21 @@ mod engine;
 mod experts;
 mod fingerprint;
 mod layer;
+mod open;
 mod rope;
 mod sequence;
 mod session;
 mod session_file;
+mod stop;
 mod threads;
 mod weights;
 mod workspaces;
 
 pub mod embed;
+pub mod generate;
 pub mod pool;
 pub mod sampler;
+pub mod speculate;
 pub mod stats;
 pub mod system;
 pub mod tokenizer;
@@ -36,6 +60,8 @@ pub use batch::{Batch, Logits, SequenceId};
 pub use cache::CacheType;
 pub use config::{Architecture, Config, ExpertConfig, RopeConfig, RopeOptions, RopeScaling};
 pub use context::Context;
+pub use generate::{Finish, GenerateOptions, Generator, Piece, generate};
+pub use open::LoadOptions;
 pub use pool::Pool;
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
@@ -78,6 +104,9 @@ pub enum Error {
     /// A model cannot be loaded as asked for: an option makes no sense.
     #[error("{0}")]
     Options(String),
+    /// The time of [`Session::set_deadline`] has come: the batch at hand was given up.
+    #[error("the deadline has passed")]
+    Deadline,
     /// A session cannot be made as asked for.
     #[error("{0}")]
     Session(String),

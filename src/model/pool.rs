@@ -48,7 +48,10 @@ const NEXT: u64 = 1 << 32;
 /// Threads that run parallel loops together with the thread that asks for them.
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
+    /// Its own threads; none where the workers are lent.
+    handles: Vec<JoinHandle<()>>,
+    /// The calling thread, and every worker.
+    size: NonZeroUsize,
     threads: AtomicUsize,
     /// More threads than these would only take turns, and hold each other up.
     processors: usize,
@@ -110,7 +113,43 @@ impl Pool {
     }
 
     fn on_processors(threads: NonZeroUsize, processors: NonZeroUsize) -> io::Result<Pool> {
-        let (threads, processors) = (threads.get(), processors.get());
+        let (mut pool, workers) = Self::with_workers(threads, processors);
+        for worker in workers {
+            let name = format!("quintile-{}", worker.number);
+            pool.handles.push(thread::Builder::new().name(name).spawn(move || worker.run())?);
+        }
+        Ok(pool)
+    }
+
+    /// A pool of `threads` that starts none: the calling thread, and the threads that run these workers, one fewer. A worker that is
+    /// not run is missed by nobody: the others do its part.
+    ///
+    /// For threads that are pinned to a processor, have a priority, or do other work before and after.
+    ///
+    /// ```
+    /// use quintile::model::Pool;
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    ///
+    /// let (pool, workers) = Pool::with_own_threads(3.try_into().unwrap());
+    /// let sum = AtomicUsize::new(0);
+    /// std::thread::scope(|scope| {
+    ///     for worker in workers {
+    ///         scope.spawn(|| worker.run());
+    ///     }
+    ///     pool.run(100, |i| {
+    ///         sum.fetch_add(i, Relaxed);
+    ///     });
+    ///     // The workers return: otherwise the scope would wait for ever.
+    ///     drop(pool);
+    /// });
+    /// assert_eq!(sum.into_inner(), 4950);
+    /// ```
+    pub fn with_own_threads(threads: NonZeroUsize) -> (Pool, Vec<Worker>) {
+        Self::with_workers(threads, system::processors())
+    }
+
+    fn with_workers(size: NonZeroUsize, processors: NonZeroUsize) -> (Pool, Vec<Worker>) {
+        let (threads, processors) = (size.get(), processors.get());
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             cursor: AtomicUsize::new(0),
@@ -124,24 +163,22 @@ impl Pool {
             panic: Mutex::new(None),
             stop: AtomicUsize::new(0),
         });
-        let mut pool = Pool {
+        let worker = |number| Worker { shared: Arc::clone(&shared), number };
+        let workers = (1..threads).map(worker).collect();
+        let pool = Pool {
             shared,
-            workers: Vec::new(),
+            handles: Vec::new(),
+            size,
             threads: AtomicUsize::new(threads),
             processors,
             turn: Mutex::new(()),
         };
-        for i in 1..threads {
-            let shared = Arc::clone(&pool.shared);
-            let name = format!("quintile-{i}");
-            pool.workers.push(thread::Builder::new().name(name).spawn(move || shared.work(i))?);
-        }
-        Ok(pool)
+        (pool, workers)
     }
 
     /// Threads that the pool was made with.
     pub fn size(&self) -> NonZeroUsize {
-        NonZeroUsize::MIN.saturating_add(self.workers.len())
+        self.size
     }
 
     /// Threads that work on a loop.
@@ -156,7 +193,7 @@ impl Pool {
 
     /// From now on, so many threads work on a loop, of those that the pool was made with; the others sleep.
     pub fn set_threads(&self, threads: NonZeroUsize) {
-        let threads = threads.get().min(self.workers.len() + 1);
+        let threads = threads.get().min(self.size.get());
         self.threads.store(threads, Relaxed);
         let active = threads.min(self.processors);
         if self.shared.active.swap(active, SeqCst) < active {
@@ -260,10 +297,23 @@ impl Drop for Pool {
             self.shared.opened.notify_all();
             self.shared.rested.notify_all();
         }
-        for worker in self.workers.drain(..) {
+        for handle in self.handles.drain(..) {
             // Workers catch the panics of tasks, and do nothing else that panics.
-            let _ = worker.join();
+            let _ = handle.join();
         }
+    }
+}
+
+/// A part in a pool's loops, for a thread of the caller's: [`Pool::with_own_threads`].
+pub struct Worker {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+impl Worker {
+    /// Works for the pool until that is dropped; sleeps while there is nothing to do.
+    pub fn run(self) {
+        self.shared.work(self.number);
     }
 }
 

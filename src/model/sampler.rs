@@ -85,6 +85,12 @@ impl Sampler {
         Ok(Sampler { options, random, candidates: Vec::new(), weights: Vec::new() })
     }
 
+    /// One that takes the most likely token.
+    pub fn greedy() -> Sampler {
+        let options = SamplerOptions { temperature: 0.0, ..SamplerOptions::default() };
+        Sampler::new(options).expect("each is in its range")
+    }
+
     /// The options.
     pub fn options(&self) -> &SamplerOptions {
         &self.options

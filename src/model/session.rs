@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use super::cache::AnyCache;
 use super::checksum::Checksum;
@@ -23,8 +24,8 @@ pub struct SessionOptions {
     pub cache: CacheType,
     /// Tokens that pass through the layers together, at most: more need more scratch memory.
     pub batch: usize,
-    /// When this is set, from any thread, a computation ends after the layer at hand with
-    /// [`Error::Cancelled`]; the batch at hand is forgotten.
+    /// When this is set, from any thread, a computation ends with [`Error::Cancelled`] as soon as every thread has done the piece of
+    /// work at hand, a few milliseconds of one matrix product or of attention; the batch at hand is forgotten.
     pub cancel: Option<Arc<AtomicBool>>,
     /// Threads of the pool that decode single tokens; all where not given.
     pub decode_threads: Option<NonZeroUsize>,
@@ -85,6 +86,34 @@ impl<'m> Session<'m> {
         Ok(Session { engine, sequence, last: self.last.map(|_| 0) })
     }
 
+    /// The model that reads the text.
+    pub fn model(&self) -> &'m Model {
+        self.engine.model
+    }
+
+    /// Tokens that pass through the layers together, at most.
+    pub fn batch(&self) -> usize {
+        self.engine.batch()
+    }
+
+    /// Whether [`logits`](Self::logits) has a token to give them after: one was appended since the session was made or truncated.
+    pub fn has_logits(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// From now on, [`forward`](Self::forward) ends at this time with [`Error::Deadline`], as it ends when it is cancelled; or whenever
+    /// it is done.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.engine.stop.deadline = deadline;
+    }
+
+    /// # Errors
+    /// If the session is cancelled, or its deadline has passed: what [`forward`](Self::forward) would answer.
+    pub fn check(&self) -> Result<(), Error> {
+        self.engine.stop.begin();
+        self.engine.stop.check()
+    }
+
     /// Positions that the cache has room for.
     pub fn context(&self) -> usize {
         self.sequence.context()
@@ -125,7 +154,8 @@ impl<'m> Session<'m> {
     /// Appends tokens to the text.
     ///
     /// # Errors
-    /// If they do not fit the context, or one is outside the vocabulary; nothing is changed then.
+    /// If they do not fit the context, or one is outside the vocabulary; nothing is changed then. If the session is cancelled or its
+    /// deadline passes: then the batches that were done stay, and the one at hand is forgotten.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<(), Error> {
         self.forward_each(tokens, 0..0, |_, _| {})
     }
@@ -134,7 +164,8 @@ impl<'m> Session<'m> {
     /// `tokens` lies in `rows`, in order.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and if the session is cancelled.
+    /// As [`forward`](Self::forward), and if the session is cancelled or its deadline passes: then the batches that were done stay, and
+    /// the one at hand is forgotten.
     pub fn forward_each(
         &mut self,
         tokens: &[u32],
@@ -147,11 +178,12 @@ impl<'m> Session<'m> {
             for start in wanted.clone().step_by(LOGIT_ROWS) {
                 let count = LOGIT_ROWS.min(wanted.end - start);
                 let wanted: [usize; LOGIT_ROWS] = std::array::from_fn(|i| start - batch.start + i);
-                let logits = engine.output(&wanted[..count]);
+                let logits = engine.output_unless_stopped(&wanted[..count])?;
                 for (i, logits) in logits.chunks_mut(vocab).enumerate() {
                     each(start + i, logits);
                 }
             }
+            Ok(())
         })
     }
 
@@ -168,6 +200,7 @@ impl<'m> Session<'m> {
         self.append(tokens, |engine, batch| {
             let start = batch.start;
             engine.states(|i, state| each(start + i, state));
+            Ok(())
         })
     }
 
@@ -175,17 +208,18 @@ impl<'m> Session<'m> {
     fn append(
         &mut self,
         tokens: &[u32],
-        mut after: impl FnMut(&mut Engine<'_>, Range<usize>),
+        mut after: impl FnMut(&mut Engine<'_>, Range<usize>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Session { engine, sequence, last } = self;
         sequence.check(engine.model, tokens)?;
+        engine.stop.begin();
         let mut done = 0;
         for batch in tokens.chunks(engine.batch()) {
             *last = None;
             let segment =
                 Segment { sequence: 0, position: sequence.position(), rows: 0..batch.len() };
             engine.layers(std::slice::from_mut(sequence), batch, &[segment])?;
-            after(engine, done..done + batch.len());
+            after(engine, done..done + batch.len())?;
             done += batch.len();
             sequence.append(batch);
             *last = Some(batch.len() - 1);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::formats::Format;
 
+use super::stop::Stop;
 use super::trace::{Activity, Tracer};
 
 /// What a thread does.
@@ -150,11 +151,12 @@ impl Clock {
     }
 }
 
-/// Takes the time of operations, if anyone asked for it.
+/// Takes the time of operations, if anyone asked for it; and begins none once the session is to stop.
 #[derive(Clone, Copy)]
 pub(super) struct Timer<'a> {
     clock: Option<&'a Clock>,
     pub tracer: Option<&'a Tracer>,
+    stop: Option<&'a Stop>,
     /// What the tracer is told besides.
     layer: Option<u16>,
     tensor: Option<u32>,
@@ -162,7 +164,12 @@ pub(super) struct Timer<'a> {
 
 impl<'a> Timer<'a> {
     pub fn new(clock: Option<&'a Clock>, tracer: Option<&'a Tracer>) -> Self {
-        Timer { clock, tracer, layer: None, tensor: None }
+        Timer { clock, tracer, stop: None, layer: None, tensor: None }
+    }
+
+    /// The same, of work that is left out from when `stop` is reached on.
+    pub fn until(self, stop: &'a Stop) -> Self {
+        Timer { stop: Some(stop), ..self }
     }
 
     /// The same for operations of a layer.
@@ -180,11 +187,14 @@ impl<'a> Timer<'a> {
         (self.clock.is_some() || self.tracer.is_some()).then(Instant::now)
     }
 
-    /// Does `work`, and adds its time to that of the operation.
+    /// Does `work`, and adds its time to that of the operation; nothing, once the session is to stop.
     #[inline]
-    pub fn time<R>(self, operation: Operation, work: impl FnOnce() -> R) -> R {
+    pub fn time(self, operation: Operation, work: impl FnOnce()) {
+        if self.stop.is_some_and(Stop::is_reached) {
+            return;
+        }
         let Some(start) = self.now() else { return work() };
-        let result = work();
+        work();
         let end = Instant::now();
         if let Some(clock) = self.clock {
             let time = u64::try_from((end - start).as_nanos()).unwrap_or(u64::MAX);
@@ -194,7 +204,6 @@ impl<'a> Timer<'a> {
             let Timer { layer, tensor, .. } = self;
             tracer.record(start, end, Activity::Operation { operation, layer, tensor });
         }
-        result
     }
 
     /// Adds bytes of weights that a product reads.

@@ -9,6 +9,7 @@ mod limits;
 mod quantize;
 mod rope;
 mod session;
+mod speculation;
 mod stats;
 mod trace;
 #[cfg(target_os = "linux")]

@@ -72,9 +72,30 @@ impl super::Kernels {
     }
 }
 
+impl super::Kernels {
+    /// Calls `each(r, dots)` with the dots of row `r` and four columns, for each row of `w`, of `row_bytes` bytes: the bits of
+    /// [`qdot4`](Self::qdot4). A batch of a few tokens waits for memory as one does, so weights are fetched [`AHEAD`] here too.
+    ///
+    /// # Panics
+    /// As [`qdot4`](Self::qdot4), or if `row_bytes` is 0.
+    pub fn qdot4_rows(
+        &self,
+        format: Format,
+        w: &[u8],
+        row_bytes: usize,
+        x: [&[ActBlock]; 4],
+        mut each: impl FnMut(usize, [f32; 4]),
+    ) {
+        for (r, row) in w.chunks_exact(row_bytes).enumerate() {
+            fetch(row.as_ptr().wrapping_add(AHEAD), row_bytes);
+            each(r, self.qdot4(format, row, x));
+        }
+    }
+}
+
 /// Asks for the lines of some bytes, where the language has an instruction for it; there need be none at that address.
 #[inline(always)]
-pub(crate) fn fetch(from: *const u8, bytes: usize) {
+pub(super) fn fetch(from: *const u8, bytes: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     for line in (0..bytes).step_by(64) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

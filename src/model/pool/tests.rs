@@ -23,6 +23,26 @@ fn every_index_is_called_once_for_any_number_of_tasks_and_threads() {
 }
 
 #[test]
+fn a_pool_of_lent_threads_calls_every_index_once_whichever_of_them_run() {
+    for running in 0..3 {
+        let threads = NonZeroUsize::new(3).unwrap();
+        let (pool, workers) = Pool::with_workers(threads, threads);
+        assert_eq!((pool.size(), workers.len()), (threads, 2));
+        thread::scope(|scope| {
+            for worker in workers.into_iter().take(running) {
+                scope.spawn(|| worker.run());
+            }
+            let calls: Vec<AtomicUsize> = (0..500).map(|_| AtomicUsize::new(0)).collect();
+            pool.run(calls.len(), |i| {
+                calls[i].fetch_add(1, Relaxed);
+            });
+            assert!(calls.iter().all(|c| c.load(Relaxed) == 1), "{running} run");
+            drop(pool);
+        });
+    }
+}
+
+#[test]
 fn chunks_are_those_of_chunks_mut() {
     let pool = pool(3);
     for len in [0, 1, 5, 100] {
