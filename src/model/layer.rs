@@ -4,7 +4,7 @@
 //! the row stays in the first-level cache. Of a single token, such loops run on the calling thread; five remain that
 //! threads share: the products of q, k and v, attention, its output, gate and up, down.
 
-use crate::kernels::attention::CacheElement;
+use crate::kernels::attention::Storage;
 
 use super::attend::Attention;
 use super::cache::{Cache, CacheHead};
@@ -159,10 +159,10 @@ impl<'a> Batch<'a> {
     }
 
     /// A layer, up to the sum with the residual stream, which is left to the next.
-    pub fn layer<'l, E: CacheElement>(
+    pub fn layer<'l, S: Storage>(
         &self,
         s: &mut Buffers,
-        cache: &mut Cache<E>,
+        cache: &mut Cache<S>,
         (index, layer): (usize, &'l Layer),
         pending: Pending<'_>,
     ) -> Pending<'l> {
@@ -178,10 +178,10 @@ impl<'a> Batch<'a> {
     }
 
     /// `h = attention(h)`.
-    fn attend<E: CacheElement>(
+    fn attend<S: Storage>(
         &self,
         s: &mut Buffers,
-        cache: &mut Cache<E>,
+        cache: &mut Cache<S>,
         index: usize,
         layer: &Layer,
     ) {
@@ -262,19 +262,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Stores keys and values in the cache: a head a piece, since neighbouring keys are interleaved.
-    fn store<E: CacheElement>(
-        &self,
-        key: &[f32],
-        value: &[f32],
-        cache: &mut Cache<E>,
-        index: usize,
-    ) {
+    fn store<S: Storage>(&self, key: &[f32], value: &[f32], cache: &mut Cache<S>, index: usize) {
         /// Fewer tokens are stored by the time that a thread hears of it.
         const SHARED: usize = 16;
         let (config, kernels) = (self.config(), self.model.kernels());
-        let store = |head: usize, (keys, values): (&mut [E], &mut [E])| {
+        let store = |head: usize, (keys, values): (&mut [S::Unit], &mut [S::Unit])| {
             self.timer.time(Operation::Rope, || {
-                let mut cache = CacheHead { keys, values };
+                let mut cache: CacheHead<'_, S> = CacheHead { keys, values };
                 let at = head * config.head_dim..(head + 1) * config.head_dim;
                 let rows = key.chunks(config.kv_len()).zip(value.chunks(config.kv_len()));
                 for (token, (key, value)) in rows.enumerate() {

@@ -89,7 +89,7 @@ impl<'m> Session<'m> {
             )));
         }
         let cache_bytes =
-            [config.layers, config.kv_heads, config.head_dim, options.cache.bytes(), 2]
+            [config.layers, config.kv_heads, options.cache.bytes(config.head_dim)?, 2]
                 .into_iter()
                 .try_fold(padded(context.min(1 << 40)), |bytes, n| bytes.checked_mul(n))
                 .filter(|&bytes| bytes <= isize::MAX as usize)
@@ -252,6 +252,7 @@ impl<'m> Session<'m> {
             pending = match &mut self.cache {
                 AnyCache::F16(cache) => batch.layer(s, cache, (i, layer), pending),
                 AnyCache::F32(cache) => batch.layer(s, cache, (i, layer), pending),
+                AnyCache::Q8_0(cache) => batch.layer(s, cache, (i, layer), pending),
             };
         }
         batch.advance(s, pending, None, &[]);
