@@ -11,7 +11,7 @@ use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{HeadCache, Queries, Softmax};
+use quintile::kernels::attention::{HeadCache, Q8_0, Queries, Softmax};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, NR, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
@@ -279,18 +279,52 @@ fn chain((kernels, format, rows, x): (Table, Format, Vec<u8>, Vec<f32>)) -> [f32
 #[bench::avx2(halves(Level::Avx2, f16::from_f32))]
 fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
     let mut out = [0.0; 64];
-    let cache = HeadCache { keys: &cache, values: &cache };
+    let cache = HeadCache::<f16> { keys: &cache, values: &cache };
     black_box(kernels.attend(black_box(&q[..64]), black_box(cache), 0..64, &mut out));
     out
 }
 
-// Seven heads of 64 of one token over 64 keys: a block of six queries, and one alone.
+// Seven heads of 64 of one token over 64 keys: blocks of four queries and of three.
 #[library_benchmark]
 #[bench::avx2(halves(Level::Avx2, f16::from_f32))]
 fn attend_queries((kernels, cache, q): Halves<f16>) -> [f32; 7 * 64] {
     let (mut out, mut states) = ([0.0; 7 * 64], [Softmax::EMPTY; 7]);
-    let cache = HeadCache { keys: &cache, values: &cache };
+    let cache = HeadCache::<f16> { keys: &cache, values: &cache };
     let queries = Queries { q: &q[..7 * 64], head_dim: 64, heads: 7, stride: 7 * 64 };
+    kernels.attend_queries(
+        black_box(queries),
+        black_box(cache),
+        std::slice::from_ref(&(0..64)),
+        &mut out,
+        &mut states,
+    );
+    black_box(states);
+    out
+}
+
+/// 64 keys or values of 64, in blocks.
+fn blocks(level: Level) -> (Table, Vec<u8>, Vec<f32>) {
+    let (kernels, _, row, q) = exact_row(level, Format::Q8_0);
+    (kernels, row, q)
+}
+
+#[library_benchmark]
+#[bench::generic(blocks(Level::Generic))]
+#[bench::avx2(blocks(Level::Avx2))]
+fn attend_q8_0((kernels, cache, q): (Table, Vec<u8>, Vec<f32>)) -> [f32; 64] {
+    let mut out = [0.0; 64];
+    let cache = HeadCache::<Q8_0> { keys: &cache, values: &cache };
+    black_box(kernels.attend(black_box(&q[..64]), black_box(cache), 0..64, &mut out));
+    out
+}
+
+// A block of six queries.
+#[library_benchmark]
+#[bench::avx2(blocks(Level::Avx2))]
+fn attend_queries_q8_0((kernels, cache, q): (Table, Vec<u8>, Vec<f32>)) -> [f32; 6 * 64] {
+    let (mut out, mut states) = ([0.0; 6 * 64], [Softmax::EMPTY; 6]);
+    let cache = HeadCache::<Q8_0> { keys: &cache, values: &cache };
+    let queries = Queries { q: &q[..6 * 64], head_dim: 64, heads: 6, stride: 6 * 64 };
     kernels.attend_queries(
         black_box(queries),
         black_box(cache),
@@ -431,6 +465,6 @@ fn sgemm((kernels, format, w, x, mut space, mut out): Matrices) -> Vec<f32> {
 library_benchmark_group!(
     name = kernels_group;
     benchmarks = dot_f32, dot_f16, dot_bf16, dequantize, qdot, qdot4, qdot_exact, gemv, gemm, gemm_packed, pack, sgemm, quantize, quantize_weights, narrow_f16, narrow_bf16,
-        elementwise, chain, attend, attend_queries
+        elementwise, chain, attend, attend_queries, attend_q8_0, attend_queries_q8_0
 );
 main!(library_benchmark_groups = kernels_group);

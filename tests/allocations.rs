@@ -70,15 +70,21 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
         for threads in [1, 3] {
             assert_eq!(mixed_batches(&model, threads), 0, "{name}, {threads} threads, batches");
         }
-        for (threads, stats, traced, cache) in [
-            (1, false, false, CacheType::F16),
-            (3, false, false, CacheType::F32),
-            (3, true, false, CacheType::F16),
-            (3, true, true, CacheType::F16),
+        for (threads, stats, traced, cache, len) in [
+            (1, false, false, CacheType::F16, 100),
+            (3, false, false, CacheType::F32, 100),
+            (3, true, false, CacheType::F16, 100),
+            (3, true, true, CacheType::F16, 100),
+            (1, false, false, CacheType::Q8_0, 100),
+            // Three chunks of keys, which threads share.
+            (3, false, false, CacheType::F16, 1100),
         ] {
+            if cache == CacheType::Q8_0 && !model.config().head_dim.is_multiple_of(32) {
+                continue;
+            }
             let pool = Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap();
             let options = SessionOptions {
-                context: Some(256),
+                context: Some(len + 100),
                 cache,
                 batch: 100,
                 stats,
@@ -89,7 +95,7 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
             let options =
                 SamplerOptions { repeat_penalty: 1.1, seed: 1, ..SamplerOptions::default() };
             let mut sampler = Sampler::new(options).unwrap();
-            let mut history: Vec<u32> = (0..100).map(|i| i * 7 % 300).collect();
+            let mut history: Vec<u32> = (0..len).map(|i| i as u32 * 7 % 300).collect();
             history.reserve(100);
             let prompt = history.clone();
             let mut pass = |tokens: usize| {
@@ -108,7 +114,7 @@ fn a_decoded_token_and_a_batch_allocate_nothing_after_the_first() {
             assert_eq!(
                 n,
                 Some(0),
-                "{name}, {threads} threads, {cache} cache, stats {stats}, {traced}"
+                "{name}, {threads} threads, {cache} cache, {len} tokens, stats {stats}, {traced}"
             );
         }
     }

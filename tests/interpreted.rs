@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::isa::{Isa, Level};
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{CacheElement, HeadCache, KEY_LANES, Queries, Softmax};
+use quintile::kernels::attention::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, Storage};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::gemm::{MR, ROWS, Workspace};
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
@@ -336,12 +336,15 @@ fn what_lies_between_products_equals_scalar() {
 
 #[test]
 fn attention_equals_scalar() {
-    fn check<E: CacheElement>(head_dim: usize, convert: fn(u32) -> E) {
-        let end = 11;
-        let room = usize::next_multiple_of(end, KEY_LANES) * head_dim;
-        let cells = |seed| -> Vec<E> { bits(room, seed).map(convert).collect() };
-        let (keys, values) = (cells(1), cells(2));
-        let cache = HeadCache { keys: &keys, values: &values };
+    fn check<S: Storage>(head_dim: usize) {
+        let (end, units) = (11, S::units(head_dim));
+        let mut keys = vec![S::Unit::default(); KEY_LANES * units];
+        let mut values = vec![S::Unit::default(); end * units];
+        for (p, value) in values.chunks_mut(units).enumerate() {
+            S::store_key(&SCALAR, &floats(head_dim, p as u32), p, &mut keys);
+            S::store_value(&SCALAR, &floats(head_dim, 100 + p as u32), value);
+        }
+        let cache = HeadCache::<S> { keys: &keys, values: &values };
         let q = floats(head_dim, 3);
         let run = |k: &Kernels| {
             let mut out = vec![0.0; head_dim];
@@ -367,9 +370,8 @@ fn attention_equals_scalar() {
     }
     // Less than two registers; one of each kind of strip.
     for head_dim in [20, 84] {
-        check(head_dim, |bits| (bits >> 16) as i16 as f32 / 16384.0);
-        check(head_dim, |bits| {
-            f16::from_bits((bits & 0x83ff | (9 + (bits >> 16) % 8) << 10) as u16)
-        });
+        check::<f32>(head_dim);
+        check::<f16>(head_dim);
     }
+    check::<Q8_0>(96);
 }

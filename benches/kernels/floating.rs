@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use quintile::formats::Format;
 use quintile::isa::Isa;
 use quintile::kernels::Kernels;
-use quintile::kernels::attention::{CHUNK, CacheElement, HeadCache, Queries, Softmax};
+use quintile::kernels::attention::{CHUNK, HeadCache, Q8_0, Queries, Softmax, Storage};
 use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
@@ -202,45 +202,48 @@ pub fn sgemm(c: &mut Criterion) {
 /// as prefill attends.
 pub fn attention(c: &mut Criterion) {
     let mut group = c.benchmark_group("attention");
-    attend(&mut group, "f32", |x| x);
-    attend(&mut group, "f16", f16::from_f32);
+    attend::<f32>(&mut group, floats(ROW));
+    attend::<f16>(&mut group, floats(ROW).into_iter().map(f16::from_f32).collect());
+    attend::<Q8_0>(&mut group, weights(Format::Q8_0, ROW));
 }
 
-fn attend<E: CacheElement>(
-    group: &mut BenchmarkGroup<'_, Clock>,
-    element: &str,
-    convert: fn(f32) -> E,
-) {
+/// As keys or as values, `row` is [`ROW`] of them.
+fn attend<S: Storage>(group: &mut BenchmarkGroup<'_, Clock>, row: Vec<S::Unit>) {
+    let element = S::NAME;
+    let bytes = |values: usize| S::units(values) * size_of::<S::Unit>();
     const HEAD: usize = 64;
     const TOKENS: usize = 16;
     const HEADS: usize = 4;
     let q = floats(TOKENS * HEADS * HEAD);
-    let row: Vec<E> = floats(ROW).into_iter().map(convert).collect();
-    for (name, n) in sizes(ROW * size_of::<E>()) {
-        let keys = if name == "L1" { 128 / size_of::<E>() } else { CHUNK };
+    for (name, n) in sizes(bytes(ROW)) {
+        let keys = match name {
+            "L1" if size_of::<S::Unit>() == 4 => 32,
+            "L1" => 64,
+            _ => CHUNK,
+        };
         // Of keys and values.
         let part = 2 * keys * HEAD;
         let n = n.next_multiple_of(part);
-        let cache = LazyCell::new(|| rows_of(row.clone(), n));
+        let cache = LazyCell::new(|| row.repeat(n.div_ceil(ROW)));
         let mut out = [0.0; HEAD];
-        measure(group, name, n, n * size_of::<E>());
+        measure(group, name, n, bytes(n));
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             let id = BenchmarkId::new(isa.level().name(), at(element, name));
             group.bench_function(id, |bench| {
-                let (q, cache) = (&q[..HEAD], &cache[..]);
+                let (q, cache) = (&q[..HEAD], &cache[..S::units(n)]);
                 bench.iter(|| {
-                    for part in black_box(cache).chunks(part) {
+                    for part in black_box(cache).chunks(S::units(part)) {
                         let (keys_of, values) = part.split_at(part.len() / 2);
-                        let cache = HeadCache { keys: keys_of, values };
+                        let cache = HeadCache::<S> { keys: keys_of, values };
                         black_box(kernels.attend(black_box(q), cache, 0..keys, &mut out));
                     }
                 });
             });
         }
     }
-    let cache = rows_of(row, CHUNK * HEAD);
-    let cache = HeadCache { keys: &cache, values: &cache };
+    let cache = row.repeat(CHUNK * HEAD / ROW);
+    let cache = HeadCache::<S> { keys: &cache, values: &cache };
     let mut out = vec![0.0; q.len()];
     let mut states = [Softmax::EMPTY; TOKENS * HEADS];
     group.sample_size(SAMPLES).throughput(Throughput::Elements((2 * q.len() * CHUNK) as u64));

@@ -47,10 +47,10 @@ pub struct RuntimeArgs {
     /// Threads of batches: prefill (also -tb); the same as -t where not given
     #[arg(long, value_name = "N")]
     pub threads_batch: Option<NonZeroUsize>,
-    /// Cache keys as f16 or f32 (also -ctk)
+    /// Cache keys as f16, q8_0 or f32 (also -ctk)
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub cache_type_k: CacheType,
-    /// Cache values as f16 or f32 (also -ctv); the same as the keys
+    /// Cache values as f16, q8_0 or f32 (also -ctv); the same as the keys
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub cache_type_v: CacheType,
     /// Read the file into memory instead of mapping it

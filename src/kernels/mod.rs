@@ -75,8 +75,10 @@ pub struct Kernels {
     add: Sibling<elementwise::Add>,
     attend_f32: Sibling<attention::Attend<f32>>,
     attend_f16: Sibling<attention::Attend<f16>>,
+    attend_q8_0: Sibling<attention::Attend<attention::Q8_0>>,
     attend_queries_f32: Sibling<attention::AttendQueries<f32>>,
     attend_queries_f16: Sibling<attention::AttendQueries<f16>>,
+    attend_queries_q8_0: Sibling<attention::AttendQueries<attention::Q8_0>>,
     merge_chunks: Sibling<attention::Merge>,
 }
 
@@ -114,8 +116,10 @@ impl Kernels {
             add: sibling!(elementwise::scalar::add),
             attend_f32: sibling!(attention::scalar::ATTEND_F32),
             attend_f16: sibling!(attention::scalar::ATTEND_F16),
+            attend_q8_0: sibling!(attention::scalar::ATTEND_Q8_0),
             attend_queries_f32: sibling!(attention::scalar::ATTEND_QUERIES_F32),
             attend_queries_f16: sibling!(attention::scalar::ATTEND_QUERIES_F16),
+            attend_queries_q8_0: sibling!(attention::scalar::ATTEND_QUERIES_Q8_0),
             merge_chunks: sibling!(attention::scalar::MERGE_CHUNKS),
         };
         match isa.level() {
@@ -183,8 +187,10 @@ impl Kernels {
             add: sibling!(elementwise::generic::add),
             attend_f32: sibling!(attention::generic::attend_f32),
             attend_f16: sibling!(attention::generic::attend_f16),
+            attend_q8_0: sibling!(attention::generic::attend_q8_0),
             attend_queries_f32: sibling!(attention::generic::attend_queries_f32),
             attend_queries_f16: sibling!(attention::generic::attend_queries_f16),
+            attend_queries_q8_0: sibling!(attention::generic::attend_queries_q8_0),
             merge_chunks: sibling!(attention::generic::merge_chunks),
             ..self
         }
@@ -218,8 +224,10 @@ impl Kernels {
             add: sibling!(elementwise::neon::add),
             attend_f32: sibling!(attention::neon::attend_f32),
             attend_f16: sibling!(attention::neon::attend_f16),
+            attend_q8_0: sibling!(attention::neon::attend_q8_0),
             attend_queries_f32: sibling!(attention::neon::attend_queries_f32),
             attend_queries_f16: sibling!(attention::neon::attend_queries_f16),
+            attend_queries_q8_0: sibling!(attention::neon::attend_queries_q8_0),
             merge_chunks: sibling!(attention::neon::merge_chunks),
             ..self.with_generic()
         }
@@ -263,8 +271,10 @@ impl Kernels {
             add: sibling!(elementwise::avx2::add),
             attend_f32: sibling!(attention::avx2::attend_f32),
             attend_f16: sibling!(attention::avx2::attend_f16),
+            attend_q8_0: sibling!(attention::avx2::attend_q8_0),
             attend_queries_f32: sibling!(attention::avx2::attend_queries_f32),
             attend_queries_f16: sibling!(attention::avx2::attend_queries_f16),
+            attend_queries_q8_0: sibling!(attention::avx2::attend_queries_q8_0),
             merge_chunks: sibling!(attention::avx2::merge_chunks),
         }
     }
@@ -316,8 +326,10 @@ impl Kernels {
             add: sibling!(elementwise::avx512::add),
             attend_f32: sibling!(attention::avx512::attend_f32),
             attend_f16: sibling!(attention::avx512::attend_f16),
+            attend_q8_0: sibling!(attention::avx512::attend_q8_0),
             attend_queries_f32: sibling!(attention::avx512::attend_queries_f32),
             attend_queries_f16: sibling!(attention::avx512::attend_queries_f16),
+            attend_queries_q8_0: sibling!(attention::avx512::attend_queries_q8_0),
             merge_chunks: sibling!(attention::avx512::merge_chunks),
             ..self
         }

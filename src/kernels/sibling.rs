@@ -138,8 +138,10 @@ impl Kernels {
             add,
             attend_f32,
             attend_f16,
+            attend_q8_0,
             attend_queries_f32,
             attend_queries_f16,
+            attend_queries_q8_0,
             merge_chunks,
         } = *self;
         let first = [
@@ -168,8 +170,10 @@ impl Kernels {
             ("add", add.level),
             ("attend, f32", attend_f32.level),
             ("attend, f16", attend_f16.level),
+            ("attend, q8_0", attend_q8_0.level),
             ("attend_queries, f32", attend_queries_f32.level),
             ("attend_queries, f16", attend_queries_f16.level),
+            ("attend_queries, q8_0", attend_queries_q8_0.level),
             ("merge_chunks", merge_chunks.level),
         ];
         let plain = |(operation, level)| Choice::new(operation, None, level);

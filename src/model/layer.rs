@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::formats::ActBlock;
-use crate::kernels::attention::CacheElement;
+use crate::kernels::attention::Storage;
 
 use super::attend::Attention;
 use super::cache::{AnyCache, Cache, CacheHead};
@@ -231,6 +231,7 @@ impl<'a> Pass<'a> {
             match &mut sequences[segment.sequence].cache {
                 AnyCache::F16(cache) => self.store(key, value, cache, segment.position, index),
                 AnyCache::F32(cache) => self.store(key, value, cache, segment.position, index),
+                AnyCache::Q8_0(cache) => self.store(key, value, cache, segment.position, index),
             }
         }
         s.attention.resize(self.tokens * config.query_len(), 0.0);
@@ -263,6 +264,7 @@ impl<'a> Pass<'a> {
             match &sequences[segment.sequence].cache {
                 AnyCache::F16(cache) => self.attend_to(cache, segment, rows, workspaces, index),
                 AnyCache::F32(cache) => self.attend_to(cache, segment, rows, workspaces, index),
+                AnyCache::Q8_0(cache) => self.attend_to(cache, segment, rows, workspaces, index),
             }
         };
         let singles = self.segments.iter().take_while(|segment| segment.rows.len() == 1).count();
@@ -291,9 +293,9 @@ impl<'a> Pass<'a> {
     }
 
     /// One sequence's queries over its cache.
-    fn attend_to<E: CacheElement>(
+    fn attend_to<S: Storage>(
         &self,
-        cache: &Cache<E>,
+        cache: &Cache<S>,
         segment: &Segment,
         (query, out, quantised): (&[f32], &mut [f32], (Blocks<'_>, Blocks<'_>)),
         workspaces: &Workspaces,
@@ -360,20 +362,20 @@ impl<'a> Pass<'a> {
     }
 
     /// Stores keys and values in a cache, from a position on: a head a piece, since neighbouring keys are interleaved.
-    fn store<E: CacheElement>(
+    fn store<S: Storage>(
         &self,
         key: &[f32],
         value: &[f32],
-        cache: &mut Cache<E>,
+        cache: &mut Cache<S>,
         position: usize,
         index: usize,
     ) {
         /// Fewer tokens are stored by the time that a thread hears of it.
         const SHARED: usize = 16;
         let (config, kernels) = (self.config(), self.model.kernels());
-        let store = |head: usize, (keys, values): (&mut [E], &mut [E])| {
+        let store = |head: usize, (keys, values): (&mut [S::Unit], &mut [S::Unit])| {
             self.timer.time(Operation::Rope, || {
-                let mut cache = CacheHead { keys, values };
+                let mut cache: CacheHead<'_, S> = CacheHead { keys, values };
                 let at = head * config.head_dim..(head + 1) * config.head_dim;
                 let rows = key.chunks(config.kv_len()).zip(value.chunks(config.kv_len()));
                 for (token, (key, value)) in rows.enumerate() {

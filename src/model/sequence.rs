@@ -26,7 +26,7 @@ impl Sequence {
         if context == 0 {
             return Err(Error::Session("a context of 0: it must be at least 1".into()));
         }
-        let cache_bytes = [config.layers, config.kv_heads, config.head_dim, cache.bytes(), 2]
+        let cache_bytes = [config.layers, config.kv_heads, cache.bytes(config.head_dim)?, 2]
             .into_iter()
             .try_fold(padded(context.min(1 << 40)), |bytes, n| bytes.checked_mul(n))
             .filter(|&bytes| bytes <= isize::MAX as usize)

@@ -9,7 +9,17 @@ use crate::matmul::Scratch;
 
 /// As much scratch memory as threads have needed at once; none is given back before the session ends.
 #[derive(Default)]
-pub struct Workspaces(Mutex<Vec<Workspace>>);
+pub struct Workspaces {
+    free: Mutex<Vec<Workspace>>,
+    partials: Mutex<Partials>,
+}
+
+/// What attention leaves until it is merged: of pieces that threads share, so that there is one for all.
+#[derive(Default)]
+pub struct Partials {
+    states: Vec<Softmax>,
+    outputs: Vec<f32>,
+}
 
 /// What one thread needs; it grows to the largest piece of work seen.
 #[derive(Default)]
@@ -27,7 +37,7 @@ pub struct Workspace {
 impl Workspaces {
     /// Makes one for each of so many threads, each with the scratch of products of so many columns.
     pub fn reserve(&self, threads: usize, columns: usize) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = threads.saturating_sub(free.len());
         free.extend((0..missing).map(|_| Workspace::default()));
         for space in &mut *free {
@@ -37,10 +47,29 @@ impl Workspaces {
 
     /// Calls `work` with a workspace that nobody else has meanwhile.
     pub fn lend(&self, work: impl FnOnce(&mut Workspace)) {
-        let free = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut space = free().pop().unwrap_or_default();
         work(&mut space);
         free().push(space);
+    }
+
+    /// Calls `work` with what is left of pieces: for one caller at a time.
+    pub fn partials(&self, work: impl FnOnce(&mut Partials)) {
+        work(&mut self.partials.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Partials {
+    /// The softmax of so many queries so far; and of so many others softmax and output.
+    pub fn attention(
+        &mut self,
+        queries: usize,
+        others: usize,
+        head_dim: usize,
+    ) -> (&mut [Softmax], &mut [Softmax], &mut [f32]) {
+        let states = grown(&mut self.states, queries + others, Softmax::EMPTY);
+        let (states, others_states) = states.split_at_mut(queries);
+        (states, others_states, grown(&mut self.outputs, others * head_dim, 0.0))
     }
 }
 

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use quintile::formats::{ActBlock, ActScale, Format};
 use quintile::kernels::Kernels;
 use quintile::kernels::attention::{
-    CHUNK, CacheElement, HeadCache, KEY_LANES, Queries, Softmax, TILE,
+    CHUNK, HeadCache, KEY_LANES, Q8_0, Queries, Softmax, Storage, TILE,
 };
 use quintile::kernels::elementwise::RopePairs;
 
@@ -156,26 +156,45 @@ fn rms_norm_keeps_to_its_slices_and_registers() {
     }
 }
 
+/// Keys and values of some positions.
+fn cache<S: Storage>(positions: usize, head_dim: usize) -> (Vec<S::Unit>, Vec<S::Unit>) {
+    let units = S::units(head_dim);
+    let group_len = KEY_LANES * units;
+    let mut keys = vec![S::Unit::default(); positions.div_ceil(KEY_LANES) * group_len];
+    let mut cached = vec![S::Unit::default(); positions * units];
+    let (key, value) = (values(positions * head_dim, 1), values(positions * head_dim, 2));
+    for p in 0..positions {
+        let row = p * head_dim..(p + 1) * head_dim;
+        let group = &mut keys[p / KEY_LANES * group_len..][..group_len];
+        S::store_key(&SCALAR, &key[row.clone()], p % KEY_LANES, group);
+        S::store_value(&SCALAR, &value[row], &mut cached[p * units..(p + 1) * units]);
+    }
+    (keys, cached)
+}
+
 /// The cache holds exactly what the contract asks for: keys in whole groups, values up to the last visible one.
-fn attend_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f32) -> E) {
-    const DIMS: [usize; 8] = [1, 3, 7, 8, 20, 32, 64, 80];
+fn attend_keeps_to_its_slices<S: Storage>()
+where
+    S::Unit: Plain,
+{
+    let dims = || [1, 3, 7, 8, 20, 32, 64, 80].into_iter().filter(|d| d % S::BLOCK == 0);
+    let name = S::NAME;
     let most = (2 * TILE + KEY_LANES) * 80;
     let (mut keys, mut cached) = (Buffer::new(most), Buffer::new(most));
     let (mut q, mut out) = (Buffer::new(80), Buffer::new(80));
     let ends = [1, 2, 15, 16, 17, 63, 64, 65, 79, 127, 128, 129];
     let ranges = ends.iter().flat_map(|&end| [0, 1, end / 2, end - 1].map(|start| start..end));
     for visible in ranges.filter(|visible| !visible.is_empty() && visible.end <= CHUNK) {
-        for head_dim in DIMS {
-            let elements = |n, seed| values(n, seed).into_iter().map(convert).collect::<Vec<E>>();
-            let key_data = elements(visible.end.next_multiple_of(KEY_LANES) * head_dim, 1);
-            let value_data = elements(visible.end * head_dim, 2);
+        for head_dim in dims() {
+            let (key_data, value_data) = cache::<S>(visible.end, head_dim);
             let query = values(head_dim, 3);
-            let run = |kernels: &Kernels, q: &[f32], keys: &[E], values: &[E], out: &mut [f32]| {
-                let state = kernels.attend(q, HeadCache { keys, values }, visible.clone(), out);
+            let run = |kernels: &Kernels, q: &[f32], cache: HeadCache<'_, S>, out: &mut [f32]| {
+                let state = kernels.attend(q, cache, visible.clone(), out);
                 [state.max, state.sum]
             };
             let mut want = vec![0.0; head_dim];
-            let state = run(&SCALAR, &query, &key_data, &value_data, &mut want);
+            let cache = HeadCache { keys: &key_data, values: &value_data };
+            let state = run(&SCALAR, &query, cache, &mut want);
             for (kernels, side) in cases() {
                 let keys = keys.input(side, &key_data);
                 let cached = cached.input(side, &value_data);
@@ -183,7 +202,8 @@ fn attend_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f
                 let place = out.output(side, &vec![9.0; head_dim]);
                 let label =
                     format_args!("attend {name} {visible:?} x {head_dim}, {kernels:?}, {side:?}");
-                let got = call(label, || run(&kernels, q, keys, cached, place));
+                let cache = HeadCache { keys, values: cached };
+                let got = call(label, || run(&kernels, q, cache, place));
                 assert_eq!(bits_of(&got), bits_of(&state), "{label}");
                 assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
             }
@@ -193,33 +213,36 @@ fn attend_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f
 
 #[test]
 fn attend_keeps_to_its_slices_and_registers() {
-    attend_keeps_to_its_slices::<f32>("f32", |x| x);
-    attend_keeps_to_its_slices::<f16>("f16", f16::from_f32);
+    attend_keeps_to_its_slices::<f32>();
+    attend_keeps_to_its_slices::<f16>();
+    attend_keeps_to_its_slices::<Q8_0>();
 }
 
-/// As of one query; seven of two tokens are a block of six and one of one.
-fn attend_queries_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, convert: fn(f32) -> E) {
-    const DIMS: [usize; 6] = [1, 7, 8, 20, 32, 80];
+/// As of one query; one to seven of two tokens are blocks of every size.
+fn attend_queries_keeps_to_its_slices<S: Storage>()
+where
+    S::Unit: Plain,
+{
+    let dims = || [1, 7, 8, 20, 32, 64, 80].into_iter().filter(|d| d % S::BLOCK == 0);
+    let name = S::NAME;
     let most = (2 * TILE + KEY_LANES) * 80;
     let (mut keys, mut cached) = (Buffer::new(most), Buffer::new(most));
     let (mut q, mut out) = (Buffer::new(14 * 80 + 3), Buffer::new(14 * 80));
     for end in [2usize, 15, 16, 17, 33, 63, 64, 65, 79, 127, 128, 129] {
-        for (head_dim, heads) in DIMS.iter().flat_map(|&d| [1, 4, 7].map(|heads| (d, heads))) {
+        for (head_dim, heads) in dims().flat_map(|d| [1, 2, 3, 5, 7].map(|heads| (d, heads))) {
             let visible = [end / 2..end - 1, end / 2..end].map(|v| v.start.min(v.end - 1)..v.end);
-            let elements = |n, seed| values(n, seed).into_iter().map(convert).collect::<Vec<E>>();
-            let key_data = elements(end.next_multiple_of(KEY_LANES) * head_dim, 1);
-            let value_data = elements(end * head_dim, 2);
+            let (key_data, value_data) = cache::<S>(end, head_dim);
             let stride = heads * head_dim + 3;
             let query = values(2 * stride - 3, 3);
-            let run = |kernels: &Kernels, q: &[f32], keys: &[E], values: &[E], out: &mut [f32]| {
+            let run = |kernels: &Kernels, q: &[f32], cache: HeadCache<'_, S>, out: &mut [f32]| {
                 let mut states = [Softmax::EMPTY; 14];
-                let cache = HeadCache { keys, values };
                 let queries = Queries { q, head_dim, heads, stride };
                 kernels.attend_queries(queries, cache, &visible, out, &mut states[..2 * heads]);
                 states.map(|state| [state.max, state.sum])
             };
             let mut want = vec![0.0; 2 * heads * head_dim];
-            let states = run(&SCALAR, &query, &key_data, &value_data, &mut want);
+            let cache = HeadCache { keys: &key_data, values: &value_data };
+            let states = run(&SCALAR, &query, cache, &mut want);
             for (kernels, side) in cases() {
                 let keys = keys.input(side, &key_data);
                 let cached = cached.input(side, &value_data);
@@ -228,7 +251,8 @@ fn attend_queries_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, conve
                 let label = format_args!(
                     "attend_queries {name} {visible:?} x {heads} x {head_dim}, {kernels:?}, {side:?}"
                 );
-                let got = call(label, || run(&kernels, q, keys, cached, place));
+                let cache = HeadCache { keys, values: cached };
+                let got = call(label, || run(&kernels, q, cache, place));
                 assert_eq!(bits_of(got.as_flattened()), bits_of(states.as_flattened()), "{label}");
                 assert_eq!(bits_of(out.written()), bits_of(&want), "{label}");
             }
@@ -238,6 +262,7 @@ fn attend_queries_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, conve
 
 #[test]
 fn attend_queries_keeps_to_its_slices_and_registers() {
-    attend_queries_keeps_to_its_slices::<f32>("f32", |x| x);
-    attend_queries_keeps_to_its_slices::<f16>("f16", f16::from_f32);
+    attend_queries_keeps_to_its_slices::<f32>();
+    attend_queries_keeps_to_its_slices::<f16>();
+    attend_queries_keeps_to_its_slices::<Q8_0>();
 }

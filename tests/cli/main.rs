@@ -468,5 +468,5 @@ fn the_cache_types_must_match() {
     run("-n 2 -ctk=f32 --cache-type-v f32").ok();
     let message = run("-ctk f32").refused();
     assert!(message.contains("f16") && message.contains("f32"), "{message}");
-    run("-ctk q8_0 -ctv q8_0").refused();
+    run("-ctk q4_0 -ctv q4_0").refused();
 }

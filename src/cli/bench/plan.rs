@@ -33,10 +33,10 @@ pub struct Lists {
     /// Tokens that are computed together, at most, and no more than a batch has (also -ub)
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "512")]
     ubatch: Vec<NonZeroUsize>,
-    /// Cache keys as f16 or f32 (also -ctk)
+    /// Cache keys as f16, q8_0 or f32 (also -ctk)
     #[arg(long, value_name = "TYPE", value_delimiter = ',', default_value = "f16")]
     cache_type_k: Vec<CacheType>,
-    /// Cache values as f16 or f32 (also -ctv); the same as the keys, which is what not giving it means
+    /// Cache values as f16, q8_0 or f32 (also -ctv); the same as the keys, which is what not giving it means
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     cache_type_v: Vec<CacheType>,
 }

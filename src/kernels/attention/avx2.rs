@@ -7,27 +7,42 @@ use core::ops::Range;
 use half::f16;
 
 use super::blocked::{self, Lanes};
-use super::{HeadCache, Queries, Softmax, scalar};
+use super::{HeadCache, Q8_0, Queries, Softmax, scalar};
 use crate::kernels::arith::Fast;
 
-#[target_feature(enable = "avx2,fma,f16c")]
-pub fn attend_f32(
-    q: &[f32],
-    cache: HeadCache<'_, f32>,
-    visible: Range<usize>,
-    out: &mut [f32],
-) -> Softmax {
-    scalar::attend::<Fast, f32>(q, cache, visible, out)
-}
+macro_rules! siblings {
+    ($($attend:ident, $attend_queries:ident: $storage:ident;)+) => {$(
+        #[target_feature(enable = "avx2,fma,f16c")]
+        pub fn $attend(
+            q: &[f32],
+            cache: HeadCache<'_, $storage>,
+            visible: Range<usize>,
+            out: &mut [f32],
+        ) -> Softmax {
+            scalar::attend::<Fast, $storage>(q, cache, visible, out)
+        }
 
-#[target_feature(enable = "avx2,fma,f16c")]
-pub fn attend_f16(
-    q: &[f32],
-    cache: HeadCache<'_, f16>,
-    visible: Range<usize>,
-    out: &mut [f32],
-) -> Softmax {
-    scalar::attend::<Fast, f16>(q, cache, visible, out)
+        /// # Safety
+        /// As [`AttendQueries`](super::AttendQueries).
+        #[target_feature(enable = "avx2,fma,f16c")]
+        pub unsafe fn $attend_queries(
+            queries: Queries<'_>,
+            cache: HeadCache<'_, $storage>,
+            visible: &[Range<usize>],
+            out: &mut [f32],
+            states: &mut [Softmax],
+        ) {
+            // SAFETY: by the caller; the features are enabled.
+            unsafe {
+                blocked::attend_queries::<Fast, Ymm, $storage>(queries, cache, visible, out, states);
+            }
+        }
+    )+};
+}
+siblings! {
+    attend_f32, attend_queries_f32: f32;
+    attend_f16, attend_queries_f16: f16;
+    attend_q8_0, attend_queries_q8_0: Q8_0;
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -63,6 +78,18 @@ unsafe impl Lanes for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn splat_f16(bits: u16) -> __m256 {
+        // SAFETY: by the caller.
+        unsafe { _mm256_cvtph_ps(_mm_set1_epi16(bits as i16)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> __m256 {
+        // SAFETY: by the caller.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn store(to: *mut f32, x: __m256) {
         // SAFETY: by the caller.
         unsafe { _mm256_storeu_ps(to, x) }
@@ -79,32 +106,4 @@ unsafe impl Lanes for Ymm {
         // SAFETY: by the caller.
         unsafe { _mm256_mul_ps(a, b) }
     }
-}
-
-/// # Safety
-/// As [`AttendQueries`](super::AttendQueries).
-#[target_feature(enable = "avx2,fma,f16c")]
-pub unsafe fn attend_queries_f32(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f32>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    // SAFETY: by the caller; the features are enabled.
-    unsafe { blocked::attend_queries::<Fast, Ymm, f32>(queries, cache, visible, out, states) }
-}
-
-/// # Safety
-/// As [`AttendQueries`](super::AttendQueries).
-#[target_feature(enable = "avx2,fma,f16c")]
-pub unsafe fn attend_queries_f16(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f16>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    // SAFETY: by the caller; the features are enabled.
-    unsafe { blocked::attend_queries::<Fast, Ymm, f16>(queries, cache, visible, out, states) }
 }

@@ -11,13 +11,13 @@ use core::ops::Range;
 
 use half::f16;
 
-use super::{HeadCache, KEY_LANES, Softmax, TILE, scalar};
+use super::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, Storage, TILE, scalar};
 use crate::kernels::arith::Fast;
 use crate::kernels::dot::avx512::{Load, fold};
 use crate::kernels::elementwise::scalar::exp;
 use crate::kernels::uninterpreted::_mm512_max_ps;
 
-pub use queries::{attend_queries_f16, attend_queries_f32};
+pub use queries::{attend_queries_f16, attend_queries_f32, attend_queries_q8_0};
 
 /// Lanes of a register.
 const WIDTH: usize = 16;
@@ -43,6 +43,24 @@ pub fn attend_f16(
     attend(q, cache, visible, out)
 }
 
+/// A block of one query.
+///
+/// # Safety
+/// As [`Attend`](super::Attend).
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn attend_q8_0(
+    q: &[f32],
+    cache: HeadCache<'_, Q8_0>,
+    visible: Range<usize>,
+    out: &mut [f32],
+) -> Softmax {
+    let (queries, mut states) =
+        (Queries { q, head_dim: q.len(), heads: 1, stride: q.len() }, [Softmax::EMPTY]);
+    // SAFETY: by the caller: one query, one state, and an output of its length.
+    unsafe { attend_queries_q8_0(queries, cache, &[visible], out, &mut states) };
+    states[0]
+}
+
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn merge_chunks(state: &mut Softmax, out: &mut [f32], next: Softmax, next_out: &[f32]) {
     scalar::merge_chunks::<Fast>(state, out, next, next_out);
@@ -50,7 +68,7 @@ pub fn merge_chunks(state: &mut Softmax, out: &mut [f32], next: Softmax, next_ou
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn attend<E: Load>(
+fn attend<E: Load + Storage<Unit = E>>(
     q: &[f32],
     cache: HeadCache<'_, E>,
     visible: Range<usize>,

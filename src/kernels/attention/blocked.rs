@@ -1,10 +1,12 @@
-//! Six queries at a time, over registers of any width: what [`attend_queries`](super::Kernels::attend_queries) is for.
+//! Up to six queries at a time, over registers of any width: what [`attend_queries`](super::Kernels::attend_queries) is for.
 //!
 //! # Bound
 //! A query and a key take `2 · head_dim` multiply-adds, and nothing else takes so many. By one query, every key and value
 //! is loaded and widened for one of them; twelve sums of six queries take it six times from a register. For each two
 //! registers of keys (or values) there are two loads, six broadcasts and twelve multiply-adds: with two of either a
-//! cycle, 6 cycles, and the twelve chains hide a latency of 4.
+//! cycle, 6 cycles, and the twelve chains hide a latency of 4. Of q8_0 the two registers are multiplied by scales besides, 7
+//! cycles. Few queries take keys and values from memory as fast as it gives them (`docs/attention.md`): what lies ahead
+//! is asked for while keys are multiplied.
 //!
 //! Every query has the chains of the [definition](super::scalar), in its order: a block only takes steps of different
 //! queries in turn.
@@ -14,16 +16,20 @@
 
 use core::ops::Range;
 
-use super::scalar::Widen;
-use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
+use half::f16;
+
+use super::scalar::{Widen, last};
+use super::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, TILE};
+use crate::formats::BLOCK_32;
 use crate::kernels::arith::Arith;
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::scalar::exp;
 
-/// Queries of a block: of sixteen registers twelve hold sums, two keys, one a broadcast.
-const ROWS: usize = 6;
-/// Registers of keys or values side by side.
-const WIDE: usize = 2;
+/// Bytes between the keys at hand and those that are asked for meanwhile: the distance of the rows of weights
+/// (`docs/matmul.md`, decoding).
+const AHEAD: usize = 4096;
+/// Bytes that are asked for together.
+const LINE: usize = 64;
 
 /// Registers of f32.
 ///
@@ -34,35 +40,107 @@ pub unsafe trait Lanes: Copy {
     /// Elements of a register: a divisor of [`KEY_LANES`].
     const LANES: usize;
     unsafe fn splat(x: f32) -> Self::Register;
+    /// The value of an f16 in every lane.
+    unsafe fn splat_f16(bits: u16) -> Self::Register;
     unsafe fn load(from: *const f32) -> Self::Register;
-    unsafe fn load_f16(from: *const half::f16) -> Self::Register;
+    unsafe fn load_f16(from: *const f16) -> Self::Register;
+    /// Signed bytes.
+    unsafe fn load_i8(from: *const u8) -> Self::Register;
     unsafe fn store(to: *mut f32, x: Self::Register);
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register;
     unsafe fn mul(a: Self::Register, b: Self::Register) -> Self::Register;
 }
 
-/// An element of the cache that registers are loaded of.
+/// A storage that registers are loaded of.
 pub trait Load: Widen {
+    /// A register of scales, where there are any.
+    type Scale<L: Lanes>: Copy;
+
+    /// The scales of elements `d..` of the keys from `lane` on in a group.
+    ///
     /// # Safety
     /// As [`Lanes`].
-    unsafe fn load<L: Lanes>(from: *const Self) -> L::Register;
+    unsafe fn key_scale<L: Lanes>(
+        group: *const Self::Unit,
+        d: usize,
+        lane: usize,
+    ) -> Self::Scale<L>;
+
+    /// The scale of elements `d..` of a value.
+    ///
+    /// # Safety
+    /// As [`Lanes`].
+    unsafe fn value_scale<L: Lanes>(value: *const Self::Unit, d: usize) -> Self::Scale<L>;
+
+    /// # Safety
+    /// As [`Lanes`].
+    unsafe fn load<L: Lanes>(from: *const Self::Unit, scale: Self::Scale<L>) -> L::Register;
 }
 
-impl Load for f32 {
+macro_rules! without_scales {
+    ($element:ident, $load:ident) => {
+        impl Load for $element {
+            type Scale<L: Lanes> = ();
+
+            #[inline(always)]
+            unsafe fn key_scale<L: Lanes>(_: *const $element, _: usize, _: usize) {}
+
+            #[inline(always)]
+            unsafe fn value_scale<L: Lanes>(_: *const $element, _: usize) {}
+
+            #[inline(always)]
+            unsafe fn load<L: Lanes>(from: *const $element, (): ()) -> L::Register {
+                // SAFETY: by the caller.
+                unsafe { L::$load(from) }
+            }
+        }
+    };
+}
+without_scales!(f32, load);
+without_scales!(f16, load_f16);
+
+impl Load for Q8_0 {
+    type Scale<L: Lanes> = L::Register;
+
     #[inline(always)]
-    unsafe fn load<L: Lanes>(from: *const f32) -> L::Register {
+    unsafe fn key_scale<L: Lanes>(group: *const u8, d: usize, lane: usize) -> L::Register {
+        // SAFETY: by the caller; sixteen scales lie before the quants of sixteen keys.
+        unsafe { L::load_f16(group.add(d / BLOCK_32 * Q8_0::GROUP_BYTES + 2 * lane).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn value_scale<L: Lanes>(value: *const u8, d: usize) -> L::Register {
+        // SAFETY: by the caller; a scale lies before the quants of 32 elements.
+        unsafe {
+            let scale = value.add(d / BLOCK_32 * Q8_0::BYTES).cast::<u16>();
+            L::splat_f16(u16::from_le(scale.read_unaligned()))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const u8, scale: L::Register) -> L::Register {
         // SAFETY: by the caller.
-        unsafe { L::load(from) }
+        unsafe { L::mul(scale, L::load_i8(from)) }
     }
 }
 
-impl Load for half::f16 {
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(from: *const half::f16) -> L::Register {
-        // SAFETY: by the caller.
-        unsafe { L::load_f16(from) }
+/// Asks for the line of an address, which need not be one; where not `NEAR`, for the second-level cache.
+#[inline(always)]
+fn fetch<const NEAR: bool, T>(from: *const T) {
+    // Interpreted, there is no cache.
+    #[cfg(not(miri))]
+    // SAFETY: prefetching reads nothing, and faults nowhere.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if NEAR {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
+        } else {
+            _mm_prefetch::<_MM_HINT_T1>(from.cast());
+        }
     }
+    #[cfg(miri)]
+    let _ = from;
 }
 
 /// # Safety
@@ -85,19 +163,32 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
     // A tile of keys and values stays in the first-level cache while all queries pass.
     for tile in (first - first % TILE..last).step_by(TILE) {
         let (mut out, mut states, mut row) = (&mut *out, &mut *states, 0);
+        // What is asked for while values are multiplied: the keys of the next tile, once; else what is there.
+        let units = E::units(queries.head_dim);
+        let here = cache.values.as_ptr().wrapping_add(tile * units);
+        let next = cache.keys.as_ptr().wrapping_add((tile + TILE) * units);
+        let next = if tile + TILE < last { next } else { here };
         while !states.is_empty() {
-            // Four and five are three and what is left: each number more is code that is seldom run.
-            let rows = if states.len() < ROWS { states.len().min(3) } else { ROWS };
+            // Each number more is code that is seldom run.
+            let rows = match states.len() {
+                rows @ (1..=4 | 6) => rows,
+                5 => 3,
+                7 | 8 => 4,
+                _ => 6,
+            };
             let ((these, after), (part, rest)) =
                 (states.split_at_mut(rows), out.split_at_mut(rows * queries.head_dim));
-            let at = At { queries, cache, visible, tile, row };
-            // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller.
+            let ahead = if row == 0 { next } else { here };
+            let at = At { queries, cache, visible, tile, row, ahead };
+            // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller. Of sixteen
+            // registers, at most twelve hold sums, four keys or values.
             unsafe {
                 match rows {
-                    1 => at.block::<A, L, 1>(part, these),
-                    2 => at.block::<A, L, 2>(part, these),
-                    3 => at.block::<A, L, 3>(part, these),
-                    _ => at.block::<A, L, ROWS>(part, these),
+                    1 => at.block::<A, L, 1, 4>(part, these),
+                    2 => at.block::<A, L, 2, 4>(part, these),
+                    3 => at.block::<A, L, 3, 2>(part, these),
+                    4 => at.block::<A, L, 4, 2>(part, these),
+                    _ => at.block::<A, L, 6, 2>(part, these),
                 }
             }
             (out, states, row) = (rest, after, row + rows);
@@ -106,12 +197,14 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
 }
 
 /// A tile of keys, and the first query of a block.
-struct At<'a, E> {
+struct At<'a, E: Load> {
     queries: Queries<'a>,
     cache: HeadCache<'a, E>,
     visible: &'a [Range<usize>],
     tile: usize,
     row: usize,
+    /// Units of a tile that are asked for by the way.
+    ahead: *const E::Unit,
 }
 
 /// Scores, later their exponentials, of a tile.
@@ -120,12 +213,12 @@ struct At<'a, E> {
 struct Scores([f32; TILE]);
 
 impl<E: Load> At<'_, E> {
-    /// `R` queries over one tile: `out` and `states` are theirs.
+    /// `R` queries over one tile, `W` registers of keys or values side by side: `out` and `states` are theirs.
     ///
     /// # Safety
     /// As [`attend_queries`], and there are so many queries from `self.row` on.
     #[inline(always)]
-    unsafe fn block<A: Arith, L: Lanes, const R: usize>(
+    unsafe fn block<A: Arith, L: Lanes, const R: usize, const W: usize>(
         &self,
         out: &mut [f32],
         states: &mut [Softmax],
@@ -149,16 +242,16 @@ impl<E: Load> At<'_, E> {
         }
         let mut e = [Scores([0.0; TILE]); R];
         // SAFETY: the cache holds groups of keys up to the last visible one whole.
-        unsafe { self.scores::<L, R>(&query, end, &mut e) };
+        unsafe { self.scores::<L, R, W>(&query, end, &mut e) };
         let corrections = softmax::<A, R>(&mut e, &seen, states);
         // SAFETY: the cache holds the values up to the last visible one.
-        unsafe { self.accumulate::<A, L, R>(&e, &seen, &corrections, out) };
+        unsafe { self.accumulate::<A, L, R, W>(&e, &seen, &corrections, out) };
     }
 
     /// Scores of the keys before `end`, by whole groups: those of keys that are not visible are computed from whatever
     /// lies there, and not used.
     #[inline(always)]
-    unsafe fn scores<L: Lanes, const R: usize>(
+    unsafe fn scores<L: Lanes, const R: usize, const W: usize>(
         &self,
         query: &[*const f32; R],
         end: usize,
@@ -166,14 +259,15 @@ impl<E: Load> At<'_, E> {
     ) {
         let registers = end.next_multiple_of(KEY_LANES) / L::LANES;
         let mut first = 0;
-        while first + WIDE <= registers {
+        while first + W <= registers {
             // SAFETY: by the caller.
-            unsafe { self.score_keys::<L, R, WIDE>(query, first, e) };
-            first += WIDE;
+            unsafe { self.score_keys::<L, R, W>(query, first, e) };
+            first += W;
         }
-        if first < registers {
+        while first < registers {
             // SAFETY: by the caller.
             unsafe { self.score_keys::<L, R, 1>(query, first, e) };
+            first += 1;
         }
     }
 
@@ -186,26 +280,50 @@ impl<E: Load> At<'_, E> {
         e: &mut [Scores; R],
     ) {
         let head_dim = self.queries.head_dim;
+        let units = E::units(head_dim);
         // SAFETY: these groups of keys lie in the cache, and every query has `head_dim` elements.
         unsafe {
-            let mut keys = [self.cache.keys.as_ptr(); N];
-            for (n, keys) in keys.iter_mut().enumerate() {
+            let keys = self.cache.keys.as_ptr().add(self.tile * units);
+            let (mut groups, mut lanes) = ([keys; N], [0; N]);
+            for n in 0..N {
                 let key = (first + n) * L::LANES;
-                let group = (self.tile + key) / KEY_LANES * KEY_LANES * head_dim;
-                *keys = keys.add(group + key % KEY_LANES);
+                groups[n] = keys.add(key / KEY_LANES * KEY_LANES * units);
+                lanes[n] = key % KEY_LANES;
             }
+            // From a key to what lies as far into the values of the tile.
+            let values = self.cache.values.as_ptr().wrapping_add(self.tile * units);
             let mut sums = [[L::splat(0.0); N]; R];
-            for d in 0..head_dim {
-                let mut key = [L::splat(0.0); N];
+            let mut d = 0;
+            while d < head_dim {
+                let run = E::RUN.min(head_dim - d);
+                let mut scales = [E::key_scale::<L>(groups[0], d, lanes[0]); N];
+                let mut run_keys = groups;
                 for n in 0..N {
-                    key[n] = E::load::<L>(keys[n].add(d * KEY_LANES));
+                    scales[n] = E::key_scale::<L>(groups[n], d, lanes[n]);
+                    run_keys[n] = groups[n].add(E::key_at(d) + lanes[n]);
+                    fetch::<true, _>(
+                        groups[n].wrapping_add(KEY_LANES * E::units(d)).wrapping_byte_add(AHEAD),
+                    );
                 }
-                for r in 0..R {
-                    let q = L::splat(*query[r].add(d));
+                for i in 0..run {
+                    let mut key = [L::splat(0.0); N];
                     for n in 0..N {
-                        sums[r][n] = L::fma(q, key[n], sums[r][n]);
+                        let from = run_keys[n].add(i * KEY_LANES);
+                        key[n] = E::load::<L>(from, scales[n]);
+                        let is_first = n * L::LANES % KEY_LANES == 0;
+                        if is_first && i * KEY_LANES * size_of::<E::Unit>() % LINE == 0 {
+                            fetch::<true, _>(from.wrapping_byte_add(AHEAD));
+                            fetch::<true, _>(values.wrapping_add(from.offset_from_unsigned(keys)));
+                        }
+                    }
+                    for r in 0..R {
+                        let q = L::splat(*query[r].add(d + i));
+                        for n in 0..N {
+                            sums[r][n] = L::fma(q, key[n], sums[r][n]);
+                        }
                     }
                 }
+                d += run;
             }
             for r in 0..R {
                 for n in 0..N {
@@ -217,7 +335,7 @@ impl<E: Load> At<'_, E> {
 
     /// `o[d] = o[d]·c`, then `o[d] = fma(e[p], value[p][d], o[d])` over ascending `p`, for each query.
     #[inline(always)]
-    unsafe fn accumulate<A: Arith, L: Lanes, const R: usize>(
+    unsafe fn accumulate<A: Arith, L: Lanes, const R: usize, const W: usize>(
         &self,
         e: &[Scores; R],
         seen: &[Range<usize>; R],
@@ -226,10 +344,10 @@ impl<E: Load> At<'_, E> {
     ) {
         let head_dim = self.queries.head_dim;
         let mut d = 0;
-        while d + WIDE * L::LANES <= head_dim {
+        while d + W * L::LANES <= head_dim {
             // SAFETY: by the caller.
-            unsafe { self.accumulate_strip::<L, R, WIDE>(e, seen, corrections, d, out) };
-            d += WIDE * L::LANES;
+            unsafe { self.accumulate_strip::<L, R, W>(e, seen, corrections, d, out) };
+            d += W * L::LANES;
         }
         while d + L::LANES <= head_dim {
             // SAFETY: by the caller.
@@ -238,14 +356,13 @@ impl<E: Load> At<'_, E> {
         }
         if d < head_dim {
             // The last few elements of a head whose size is no multiple of a register's.
+            let units = E::units(head_dim);
             for r in 0..R {
-                let out = &mut out[r * head_dim + d..(r + 1) * head_dim];
-                out.iter_mut().for_each(|o| *o *= corrections[r]);
+                let out = &mut out[r * head_dim..(r + 1) * head_dim];
+                out[d..].iter_mut().for_each(|o| *o *= corrections[r]);
                 for p in seen[r].clone() {
-                    let value = &self.cache.values[(self.tile + p) * head_dim + d..];
-                    for (o, &v) in out.iter_mut().zip(value) {
-                        *o = A::fma(e[r].0[p], E::widen8::<A>(&[v; 8])[0], *o);
-                    }
+                    let value = &self.cache.values[(self.tile + p) * units..][..units];
+                    last::<A, E>(e[r].0[p], value, d, out);
                 }
             }
         }
@@ -266,9 +383,8 @@ impl<E: Load> At<'_, E> {
         let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
         let end = seen.iter().map(|s| s.end).min().unwrap_or(0).max(start);
         let out = &mut out[..R * head_dim];
-        // SAFETY: the strip lies in each output, and in each value up to the last visible one.
+        // SAFETY: the strip lies in each output, and in the value of each visible key.
         unsafe {
-            let values = self.cache.values.as_ptr().add(self.tile * head_dim + d);
             let out = out.as_mut_ptr().add(d);
             let mut sums = [[L::splat(0.0); N]; R];
             for r in 0..R {
@@ -277,18 +393,18 @@ impl<E: Load> At<'_, E> {
                     sums[r][n] = L::mul(L::load(out.add(r * head_dim + n * L::LANES)), c);
                 }
                 for p in seen[r].start..start.min(seen[r].end) {
-                    let e = L::splat(e[r].0[p]);
+                    let (e, value) = (L::splat(e[r].0[p]), self.value::<L, N>(p, d));
                     for n in 0..N {
-                        let value = E::load::<L>(values.add(p * head_dim + n * L::LANES));
-                        sums[r][n] = L::fma(e, value, sums[r][n]);
+                        sums[r][n] = L::fma(e, value[n], sums[r][n]);
                     }
                 }
             }
+            // As many units for each value as are read of it.
+            let ahead = self.ahead.wrapping_add(d * TILE / BLOCK_32 * E::units(BLOCK_32));
+            let step = N * L::LANES * E::units(BLOCK_32) / BLOCK_32;
             for p in start..end {
-                let mut value = [L::splat(0.0); N];
-                for n in 0..N {
-                    value[n] = E::load::<L>(values.add(p * head_dim + n * L::LANES));
-                }
+                let value = self.value::<L, N>(p, d);
+                fetch::<false, _>(ahead.wrapping_add(p * step));
                 for r in 0..R {
                     let e = L::splat(*e[r].0.as_ptr().add(p));
                     for n in 0..N {
@@ -298,16 +414,38 @@ impl<E: Load> At<'_, E> {
             }
             for r in 0..R {
                 for p in end.max(seen[r].start)..seen[r].end {
-                    let e = L::splat(e[r].0[p]);
+                    let (e, value) = (L::splat(e[r].0[p]), self.value::<L, N>(p, d));
                     for n in 0..N {
-                        let value = E::load::<L>(values.add(p * head_dim + n * L::LANES));
-                        sums[r][n] = L::fma(e, value, sums[r][n]);
+                        sums[r][n] = L::fma(e, value[n], sums[r][n]);
                     }
                 }
                 for n in 0..N {
                     L::store(out.add(r * head_dim + n * L::LANES), sums[r][n]);
                 }
             }
+        }
+    }
+
+    /// `N` registers of the value of key `p` of the tile, from element `d` on, a multiple of as many.
+    ///
+    /// # Safety
+    /// The cache holds them.
+    #[inline(always)]
+    unsafe fn value<L: Lanes, const N: usize>(&self, p: usize, d: usize) -> [L::Register; N] {
+        let units = E::units(self.queries.head_dim);
+        // SAFETY: by the caller. Registers before the end of a run have the scales of its first.
+        unsafe {
+            let from = self.cache.values.as_ptr().add((self.tile + p) * units);
+            let mut scale = E::value_scale::<L>(from, d);
+            let mut value = [L::splat(0.0); N];
+            for n in 0..N {
+                let d = d + n * L::LANES;
+                if n > 0 && (n * L::LANES).is_multiple_of(E::RUN) {
+                    scale = E::value_scale::<L>(from, d);
+                }
+                value[n] = E::load::<L>(from.add(E::value_at(d)), scale);
+            }
+            value
         }
     }
 }

@@ -6,78 +6,81 @@ use half::f16;
 use pulp::{Simd, WithSimd};
 
 use super::scalar::{self, Widen};
-use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
+use super::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, Storage, TILE};
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::generic::exp;
 use crate::kernels::elementwise::scalar::maximum;
 use crate::kernels::portable::{dispatch, map, map_with, portable, widen_f16};
 
-pub fn attend_f32(
-    q: &[f32],
-    cache: HeadCache<'_, f32>,
-    visible: Range<usize>,
-    out: &mut [f32],
-) -> Softmax {
-    dispatch(Attend { q, cache, visible, out })
-}
+macro_rules! siblings {
+    ($($attend:ident, $attend_queries:ident: $storage:ident;)+) => {$(
+        pub fn $attend(
+            q: &[f32],
+            cache: HeadCache<'_, $storage>,
+            visible: Range<usize>,
+            out: &mut [f32],
+        ) -> Softmax {
+            dispatch(Attend { q, cache, visible, out })
+        }
 
-pub fn attend_f16(
-    q: &[f32],
-    cache: HeadCache<'_, f16>,
-    visible: Range<usize>,
-    out: &mut [f32],
-) -> Softmax {
-    dispatch(Attend { q, cache, visible, out })
+        pub fn $attend_queries(
+            queries: Queries<'_>,
+            cache: HeadCache<'_, $storage>,
+            visible: &[Range<usize>],
+            out: &mut [f32],
+            states: &mut [Softmax],
+        ) {
+            scalar::one_by_one(queries, visible, out, states, |q, visible, out| {
+                $attend(q, cache, visible, out)
+            });
+        }
+    )+};
 }
-
-pub fn attend_queries_f32(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f32>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend_f32(q, cache, visible, out)
-    });
-}
-
-pub fn attend_queries_f16(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f16>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend_f16(q, cache, visible, out)
-    });
+siblings! {
+    attend_f32, attend_queries_f32: f32;
+    attend_f16, attend_queries_f16: f16;
+    attend_q8_0, attend_queries_q8_0: Q8_0;
 }
 
 /// Elements that are widened at once: a whole number of registers of any width.
 const WIDE: usize = 16;
 
-/// An element that is widened in registers.
+/// A storage whose numbers are widened in registers.
 trait Load: Widen {
-    fn load<S: Simd>(simd: S, x: &[Self; WIDE]) -> [f32; WIDE];
+    fn load<S: Simd>(simd: S, x: &[Self::Unit; WIDE], scales: [Self::Scales; 2]) -> [f32; WIDE];
 }
 
 impl Load for f32 {
     #[inline(always)]
-    fn load<S: Simd>(_: S, x: &[f32; WIDE]) -> [f32; WIDE] {
+    fn load<S: Simd>(_: S, x: &[f32; WIDE], _: [(); 2]) -> [f32; WIDE] {
         *x
     }
 }
 
 impl Load for f16 {
     #[inline(always)]
-    fn load<S: Simd>(simd: S, x: &[f16; WIDE]) -> [f32; WIDE] {
+    fn load<S: Simd>(simd: S, x: &[f16; WIDE], _: [(); 2]) -> [f32; WIDE] {
         widen_f16(simd, x.map(f16::to_bits))
     }
 }
 
-struct Attend<'a, E> {
+impl Load for Q8_0 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[u8; WIDE], scales: [[f32; 8]; 2]) -> [f32; WIDE] {
+        let mut out = x.map(|q| f32::from(q as i8));
+        map_with(
+            simd,
+            &mut out,
+            scales.as_flattened(),
+            #[inline(always)]
+            |q, scale| simd.mul_f32s(q, scale),
+        );
+        out
+    }
+}
+
+struct Attend<'a, E: Storage> {
     q: &'a [f32],
     cache: HeadCache<'a, E>,
     visible: Range<usize>,
@@ -134,7 +137,7 @@ impl<E: Load> Attend<'_, E> {
                 #[inline(always)]
                 |o| simd.mul_f32s(o, factor),
             );
-            let values = &cache.values[start * q.len()..];
+            let values = &cache.values[start * E::units(q.len())..];
             accumulate::<S, E, N>(simd, &e[start - tile..end - tile], values, out);
             start = end;
         }
@@ -147,21 +150,26 @@ impl<E: Load> Attend<'_, E> {
 fn scores<S: Simd, E: Load, const N: usize>(
     simd: S,
     q: &[f32],
-    keys: &[E],
+    keys: &[E::Unit],
     tile: usize,
     end: usize,
     s: &mut [f32; TILE],
 ) {
-    let group_len = KEY_LANES * q.len();
+    let group_len = KEY_LANES * E::units(q.len());
     let keys = &keys[tile / KEY_LANES * group_len..];
     let groups = (end - tile).div_ceil(KEY_LANES);
     for (keys, s) in keys.chunks_exact(group_len).take(groups).zip(s.as_chunks_mut::<WIDE>().0) {
         let mut acc = [simd.splat_f32s(0.0); N];
-        for (&q, keys) in q.iter().zip(keys.as_chunks::<WIDE>().0) {
-            let q = simd.splat_f32s(q);
-            let keys = E::load(simd, keys);
-            for (acc, &key) in acc.iter_mut().zip(S::as_simd_f32s(&keys).0) {
-                *acc = simd.mul_add_f32s(q, key, *acc);
+        for (run, q) in q.chunks(E::RUN).enumerate() {
+            let first = run * E::RUN;
+            let scales = [0, 8].map(|lane| E::key_scales::<Exact>(keys, first, lane));
+            let keys = keys[E::key_at(first)..].as_chunks::<WIDE>().0;
+            for (&q, keys) in q.iter().zip(keys) {
+                let q = simd.splat_f32s(q);
+                let keys = E::load(simd, keys, scales);
+                for (acc, &key) in acc.iter_mut().zip(S::as_simd_f32s(&keys).0) {
+                    *acc = simd.mul_add_f32s(q, key, *acc);
+                }
             }
         }
         S::as_mut_simd_f32s(s).0.copy_from_slice(&acc);
@@ -170,15 +178,23 @@ fn scores<S: Simd, E: Load, const N: usize>(
 
 /// `o[d] = fma(e[p], value[p][d], o[d])` over ascending `p`.
 #[inline(always)]
-fn accumulate<S: Simd, E: Load, const N: usize>(simd: S, e: &[f32], values: &[E], out: &mut [f32]) {
+fn accumulate<S: Simd, E: Load, const N: usize>(
+    simd: S,
+    e: &[f32],
+    values: &[E::Unit],
+    out: &mut [f32],
+) {
     let head_dim = out.len();
+    let units = E::units(head_dim);
     let (body, tail) = out.as_chunks_mut::<WIDE>();
     for (i, out) in body.iter_mut().enumerate() {
         let out = S::as_mut_simd_f32s(out).0;
         let mut acc: [S::f32s; N] = core::array::from_fn(|n| out[n]);
-        for (&e, values) in e.iter().zip(values.chunks_exact(head_dim)) {
+        for (&e, value) in e.iter().zip(values.chunks_exact(units)) {
             let e = simd.splat_f32s(e);
-            let values = E::load(simd, &values.as_chunks::<WIDE>().0[i]);
+            let scales = [E::value_scales::<Exact>(value, i * WIDE); 2];
+            let values = value[E::value_at(i * WIDE)..].as_chunks::<WIDE>().0;
+            let values = E::load(simd, &values[0], scales);
             for (acc, &value) in acc.iter_mut().zip(S::as_simd_f32s(&values).0) {
                 *acc = simd.mul_add_f32s(e, value, *acc);
             }
@@ -186,14 +202,14 @@ fn accumulate<S: Simd, E: Load, const N: usize>(simd: S, e: &[f32], values: &[E]
         out.copy_from_slice(&acc);
     }
     if !tail.is_empty() {
-        // The last elements of a head whose size is not a multiple of sixteen.
+        // The last elements of a head whose size is not a multiple of sixteen: such a head has no scales.
         let mut wide = [0.0; WIDE];
         wide[..tail.len()].copy_from_slice(tail);
         let start = head_dim - tail.len();
-        for (&e, values) in e.iter().zip(values.chunks_exact(head_dim)) {
-            let mut padded = [E::default(); WIDE];
-            padded[..tail.len()].copy_from_slice(&values[start..]);
-            let values = E::load(simd, &padded);
+        for (&e, value) in e.iter().zip(values.chunks_exact(units)) {
+            let mut padded = [E::Unit::default(); WIDE];
+            padded[..tail.len()].copy_from_slice(&value[E::value_at(start)..]);
+            let values = E::load(simd, &padded, [E::value_scales::<Exact>(value, start); 2]);
             let e = simd.splat_f32s(e);
             map_with(
                 simd,

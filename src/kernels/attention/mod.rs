@@ -6,7 +6,15 @@
 //!   `[p / 16][d][p % 16]`, so that a lane is a key;
 //! - values are row-major: element `d` of value `p` lies at `[p][d]`.
 //!
-//! Elements are f32, or f16 [narrowed](super::narrow) when stored and widened exactly when read.
+//! Each is rounded once, when it is stored, and widened exactly when it is read. Elements are
+//! - f32, as they are;
+//! - f16, [narrowed](super::narrow);
+//! - [`Q8_0`]: each 32 neighbouring elements of a head have a scale, f16, and a byte each. Quants are those of
+//!   [`quantize`](super::quantize), a group of 32 values, and the scale is its `d`, narrowed to f16. An element is `d·q`, a
+//!   product of 11 bits and 8, which f32 holds exactly. So a scale that narrows to infinity (a magnitude above 8.3 million)
+//!   makes its 32 elements infinite or NaN, and one that narrows to 0 (below 3.8·10⁻⁶) makes them 0. With the key's lane inmost,
+//!   the scale of key `p` for elements `32b..` lies at `[p / 16][b][p % 16]`, before the bytes `[p / 16][b][d % 32][p % 16]`; with
+//!   values it lies before the bytes, as in the file format of the same name.
 //!
 //! # Contract
 //! Positions form tiles of [`TILE`] and chunks of [`CHUNK`], at absolute multiples. A query sees the keys of
@@ -30,6 +38,7 @@
 mod blocked;
 pub(super) mod generic;
 pub(super) mod scalar;
+mod storage;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -40,9 +49,10 @@ pub(super) mod neon;
 
 use core::ops::Range;
 
-use half::f16;
-
 use super::Kernels;
+use storage::check_head;
+
+pub use storage::{Q8_0, Storage};
 
 /// Keys interleaved with each other in the cache.
 pub const KEY_LANES: usize = 16;
@@ -51,58 +61,13 @@ pub const TILE: usize = 64;
 /// Keys of the largest piece of work that is never divided between threads.
 pub const CHUNK: usize = 512;
 
-/// An element of the cache.
-pub trait CacheElement: private::Element {}
-impl CacheElement for f32 {}
-impl CacheElement for f16 {}
-
-mod private {
-    use super::{Attend, AttendQueries};
-    use crate::kernels::Kernels;
-
-    /// What the kernels need of an element; sealed, as each has its own siblings.
-    pub trait Element: Copy + Default + Send + Sync + 'static {
-        const NAME: &'static str;
-        /// Stores numbers as elements; the lengths agree.
-        fn store(kernels: &Kernels, x: &[f32], out: &mut [Self]);
-        fn attend(kernels: &Kernels) -> Attend<Self>;
-        fn attend_queries(kernels: &Kernels) -> AttendQueries<Self>;
-    }
-}
-
-impl private::Element for f32 {
-    const NAME: &'static str = "f32";
-    fn store(_: &Kernels, x: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(x);
-    }
-    fn attend(kernels: &Kernels) -> Attend<f32> {
-        kernels.attend_f32.run
-    }
-    fn attend_queries(kernels: &Kernels) -> AttendQueries<f32> {
-        kernels.attend_queries_f32.run
-    }
-}
-
-impl private::Element for f16 {
-    const NAME: &'static str = "f16";
-    fn store(kernels: &Kernels, x: &[f32], out: &mut [f16]) {
-        kernels.narrow_f16(x, out);
-    }
-    fn attend(kernels: &Kernels) -> Attend<f16> {
-        kernels.attend_f16.run
-    }
-    fn attend_queries(kernels: &Kernels) -> AttendQueries<f16> {
-        kernels.attend_queries_f16.run
-    }
-}
-
 /// The cached keys and values of one head.
 #[derive(Clone, Copy, Debug)]
-pub struct HeadCache<'a, E> {
+pub struct HeadCache<'a, S: Storage> {
     /// `[positions / 16][head_dim][16]`.
-    pub keys: &'a [E],
+    pub keys: &'a [S::Unit],
     /// `[positions][head_dim]`.
-    pub values: &'a [E],
+    pub values: &'a [S::Unit],
 }
 
 /// Queries that share a key-value head: of some tokens, as many of each.
@@ -137,9 +102,9 @@ impl Softmax {
 /// # Safety
 /// `visible` is not empty and lies in one chunk; the cache holds its tiles whole; `out` has the
 /// length of `q`; the CPU has the features that the sibling enables.
-pub(super) type Attend<E> = unsafe fn(
+pub(super) type Attend<S> = unsafe fn(
     q: &[f32],
-    cache: HeadCache<'_, E>,
+    cache: HeadCache<'_, S>,
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax;
@@ -149,9 +114,9 @@ pub(super) type Attend<E> = unsafe fn(
 /// # Safety
 /// As [`Attend`], for each token's range in `visible`, of which there is at least one; `q` holds every query,
 /// `states` has an element for each, and `out` one for each of their elements; there are queries, and they have elements.
-pub(super) type AttendQueries<E> = unsafe fn(
+pub(super) type AttendQueries<S> = unsafe fn(
     queries: Queries<'_>,
-    cache: HeadCache<'_, E>,
+    cache: HeadCache<'_, S>,
     visible: &[Range<usize>],
     out: &mut [f32],
     states: &mut [Softmax],
@@ -169,11 +134,11 @@ impl Kernels {
     /// weighted values to `out` (not yet divided by the sum) and returns the softmax.
     ///
     /// # Panics
-    /// If `visible` is empty or not inside one chunk, or a length disagrees.
-    pub fn attend<E: CacheElement>(
+    /// If `visible` is empty or not inside one chunk, a length disagrees, or a head is no multiple of [`Storage::BLOCK`].
+    pub fn attend<S: Storage>(
         &self,
         q: &[f32],
-        cache: HeadCache<'_, E>,
+        cache: HeadCache<'_, S>,
         visible: Range<usize>,
         out: &mut [f32],
     ) -> Softmax {
@@ -184,31 +149,29 @@ impl Kernels {
             "attend: chunks of {visible:?}"
         );
         assert_eq!(q.len(), out.len(), "attend: lengths of q and out");
-        let needed = visible.end.next_multiple_of(KEY_LANES) * q.len();
-        assert!(
-            cache.keys.len() >= needed,
-            "attend: {} key elements of {needed}",
-            cache.keys.len()
-        );
-        let needed = visible.end * q.len();
+        check_head::<S>(q.len());
+        let needed = visible.end.next_multiple_of(KEY_LANES) * S::units(q.len());
+        assert!(cache.keys.len() >= needed, "attend: {} key units of {needed}", cache.keys.len());
+        let needed = visible.end * S::units(q.len());
         assert!(
             cache.values.len() >= needed,
-            "attend: {} value elements of {needed}",
+            "attend: {} value units of {needed}",
             cache.values.len()
         );
         // SAFETY: all of it was checked; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { E::attend(self)(q, cache, visible, out) }
+        unsafe { S::attend(self)(q, cache, visible, out) }
     }
 
     /// Attends several queries to the keys of one chunk that each sees: `visible` has a range for each token, `out` is
     /// `[tokens, heads, head_dim]` and `states` `[tokens, heads]`. Each has the bits of [`attend`](Self::attend).
     ///
     /// # Panics
-    /// If a range is empty, the ranges are not all inside one chunk, or a length disagrees.
-    pub fn attend_queries<E: CacheElement>(
+    /// If a range is empty, the ranges are not all inside one chunk, a length disagrees, or a head is no multiple of
+    /// [`Storage::BLOCK`].
+    pub fn attend_queries<S: Storage>(
         &self,
         queries: Queries<'_>,
-        cache: HeadCache<'_, E>,
+        cache: HeadCache<'_, S>,
         visible: &[Range<usize>],
         out: &mut [f32],
         states: &mut [Softmax],
@@ -237,14 +200,15 @@ impl Kernels {
             assert!(inside, "attend_queries: {visible:?} is not all in chunk {chunk}");
             end = end.max(visible.end);
         }
-        let needed = end.next_multiple_of(KEY_LANES) * head_dim;
+        check_head::<S>(head_dim);
+        let needed = end.next_multiple_of(KEY_LANES) * S::units(head_dim);
         let len = cache.keys.len();
-        assert!(len >= needed, "attend_queries: {len} key elements of {needed}");
-        let needed = end * head_dim;
+        assert!(len >= needed, "attend_queries: {len} key units of {needed}");
+        let needed = end * S::units(head_dim);
         let len = cache.values.len();
-        assert!(len >= needed, "attend_queries: {len} value elements of {needed}");
+        assert!(len >= needed, "attend_queries: {len} value units of {needed}");
         // SAFETY: all of it was checked; `Kernels` is made from an `Isa`, which proves the features.
-        unsafe { E::attend_queries(self)(queries, cache, visible, out, states) }
+        unsafe { S::attend_queries(self)(queries, cache, visible, out, states) }
     }
 
     /// Merges the softmax and output of a later chunk into those of the earlier ones.

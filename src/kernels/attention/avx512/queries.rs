@@ -6,7 +6,7 @@ use core::ops::Range;
 use half::f16;
 
 use super::super::blocked::{self, Lanes};
-use super::super::{HeadCache, Queries, Softmax};
+use super::super::{HeadCache, Q8_0, Queries, Softmax};
 use crate::kernels::arith::Fast;
 use crate::kernels::uninterpreted::_mm512_cvtph_ps;
 
@@ -38,6 +38,18 @@ unsafe impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn splat_f16(bits: u16) -> __m512 {
+        // SAFETY: by the caller.
+        unsafe { _mm512_cvtph_ps(_mm256_set1_epi16(bits as i16)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> __m512 {
+        // SAFETY: by the caller.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn store(to: *mut f32, x: __m512) {
         // SAFETY: by the caller.
         unsafe { _mm512_storeu_ps(to, x) }
@@ -56,30 +68,27 @@ unsafe impl Lanes for Zmm {
     }
 }
 
-/// # Safety
-/// As [`AttendQueries`](super::super::AttendQueries).
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-pub unsafe fn attend_queries_f32(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f32>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    // SAFETY: by the caller; the features are enabled.
-    unsafe { blocked::attend_queries::<Fast, Zmm, f32>(queries, cache, visible, out, states) }
+macro_rules! siblings {
+    ($($attend_queries:ident: $storage:ident;)+) => {$(
+        /// # Safety
+        /// As [`AttendQueries`](super::super::AttendQueries).
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+        pub unsafe fn $attend_queries(
+            queries: Queries<'_>,
+            cache: HeadCache<'_, $storage>,
+            visible: &[Range<usize>],
+            out: &mut [f32],
+            states: &mut [Softmax],
+        ) {
+            // SAFETY: by the caller; the features are enabled.
+            unsafe {
+                blocked::attend_queries::<Fast, Zmm, $storage>(queries, cache, visible, out, states);
+            }
+        }
+    )+};
 }
-
-/// # Safety
-/// As [`AttendQueries`](super::super::AttendQueries).
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-pub unsafe fn attend_queries_f16(
-    queries: Queries<'_>,
-    cache: HeadCache<'_, f16>,
-    visible: &[Range<usize>],
-    out: &mut [f32],
-    states: &mut [Softmax],
-) {
-    // SAFETY: by the caller; the features are enabled.
-    unsafe { blocked::attend_queries::<Fast, Zmm, f16>(queries, cache, visible, out, states) }
+siblings! {
+    attend_queries_f32: f32;
+    attend_queries_f16: f16;
+    attend_queries_q8_0: Q8_0;
 }
