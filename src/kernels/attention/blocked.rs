@@ -5,8 +5,8 @@
 //! is loaded and widened for one of them; twelve sums of six queries take it six times from a register. For each two
 //! registers of keys (or values) there are two loads, six broadcasts and twelve multiply-adds: with two of either a
 //! cycle, 6 cycles, and the twelve chains hide a latency of 4. Of q8_0 the two registers are multiplied by scales besides, 7
-//! cycles. Few queries take keys and values from memory as fast as it gives them (`docs/attention.md`): what lies ahead
-//! is asked for while keys are multiplied.
+//! cycles. Few queries read keys and values from memory once, and wait for it: what lies ahead is asked for while keys are
+//! multiplied (`docs/attention.md`).
 //!
 //! Every query has the chains of the [definition](super::scalar), in its order: a block only takes steps of different
 //! queries in turn.
@@ -125,19 +125,15 @@ impl Load for Q8_0 {
     }
 }
 
-/// Asks for the line of an address, which need not be one; where not `NEAR`, for the second-level cache.
+/// Asks for the line of an address, which need not be one.
 #[inline(always)]
-fn fetch<const NEAR: bool, T>(from: *const T) {
+fn fetch<T>(from: *const T) {
     // Interpreted, there is no cache.
     #[cfg(not(miri))]
     // SAFETY: prefetching reads nothing, and faults nowhere.
     unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-        if NEAR {
-            _mm_prefetch::<_MM_HINT_T0>(from.cast());
-        } else {
-            _mm_prefetch::<_MM_HINT_T1>(from.cast());
-        }
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
     }
     #[cfg(miri)]
     let _ = from;
@@ -163,11 +159,6 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
     // A tile of keys and values stays in the first-level cache while all queries pass.
     for tile in (first - first % TILE..last).step_by(TILE) {
         let (mut out, mut states, mut row) = (&mut *out, &mut *states, 0);
-        // What is asked for while values are multiplied: the keys of the next tile, once; else what is there.
-        let units = E::units(queries.head_dim);
-        let here = cache.values.as_ptr().wrapping_add(tile * units);
-        let next = cache.keys.as_ptr().wrapping_add((tile + TILE) * units);
-        let next = if tile + TILE < last { next } else { here };
         while !states.is_empty() {
             // Each number more is code that is seldom run.
             let rows = match states.len() {
@@ -178,8 +169,7 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
             };
             let ((these, after), (part, rest)) =
                 (states.split_at_mut(rows), out.split_at_mut(rows * queries.head_dim));
-            let ahead = if row == 0 { next } else { here };
-            let at = At { queries, cache, visible, tile, row, ahead };
+            let at = At { queries, cache, visible, tile, row };
             // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller. Of sixteen
             // registers, at most twelve hold sums, four keys or values.
             unsafe {
@@ -203,8 +193,6 @@ struct At<'a, E: Load> {
     visible: &'a [Range<usize>],
     tile: usize,
     row: usize,
-    /// Units of a tile that are asked for by the way.
-    ahead: *const E::Unit,
 }
 
 /// Scores, later their exponentials, of a tile.
@@ -301,9 +289,7 @@ impl<E: Load> At<'_, E> {
                 for n in 0..N {
                     scales[n] = E::key_scale::<L>(groups[n], d, lanes[n]);
                     run_keys[n] = groups[n].add(E::key_at(d) + lanes[n]);
-                    fetch::<true, _>(
-                        groups[n].wrapping_add(KEY_LANES * E::units(d)).wrapping_byte_add(AHEAD),
-                    );
+                    fetch(groups[n].wrapping_add(KEY_LANES * E::units(d)).wrapping_byte_add(AHEAD));
                 }
                 for i in 0..run {
                     let mut key = [L::splat(0.0); N];
@@ -312,8 +298,8 @@ impl<E: Load> At<'_, E> {
                         key[n] = E::load::<L>(from, scales[n]);
                         let is_first = n * L::LANES % KEY_LANES == 0;
                         if is_first && i * KEY_LANES * size_of::<E::Unit>() % LINE == 0 {
-                            fetch::<true, _>(from.wrapping_byte_add(AHEAD));
-                            fetch::<true, _>(values.wrapping_add(from.offset_from_unsigned(keys)));
+                            fetch(from.wrapping_byte_add(AHEAD));
+                            fetch(values.wrapping_add(from.offset_from_unsigned(keys)));
                         }
                     }
                     for r in 0..R {
@@ -399,12 +385,8 @@ impl<E: Load> At<'_, E> {
                     }
                 }
             }
-            // As many units for each value as are read of it.
-            let ahead = self.ahead.wrapping_add(d * TILE / BLOCK_32 * E::units(BLOCK_32));
-            let step = N * L::LANES * E::units(BLOCK_32) / BLOCK_32;
             for p in start..end {
                 let value = self.value::<L, N>(p, d);
-                fetch::<false, _>(ahead.wrapping_add(p * step));
                 for r in 0..R {
                     let e = L::splat(*e[r].0.as_ptr().add(p));
                     for n in 0..N {
