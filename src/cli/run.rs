@@ -26,6 +26,7 @@ Examples:
   quintile run -m model.gguf -p 'Once upon a time'
   quintile run -m model.gguf -p 'fn main() {' --temp 0 -n 64 --stop '}'
   cat prompt.txt | quintile run -m model.gguf -p - --json > answer.json
+  quintile run -m model.gguf -f edit.txt --lookup --stats
   quintile run -m model.gguf -p 'Once upon a time' -n 16 --trace trace.json
   quintile run -m model.gguf -f notes.txt --session notes.session
 

@@ -85,6 +85,8 @@ pub struct SpeculationStats {
     pub time: Duration,
     /// What a pass of one token takes, where one was measured.
     pub plain_pass: Option<Duration>,
+    /// The time of passes of one token, and what these would have taken in place of the others.
+    pub plain_time: Duration,
 }
 
 impl SpeculationStats {
@@ -93,10 +95,9 @@ impl SpeculationStats {
         (self.drafted > 0).then(|| self.accepted as f64 / self.drafted as f64)
     }
 
-    /// How many times as long plain decoding would have taken, by the time of a pass of one token.
+    /// How many times as long plain decoding would have taken; `None` if no pass of one token was measured.
     pub fn gain(&self) -> Option<f64> {
-        let plain = self.plain_pass?.as_secs_f64() * self.tokens as f64;
-        (!self.time.is_zero()).then(|| plain / self.time.as_secs_f64())
+        self.plain_pass.map(|_| self.plain_time.as_secs_f64() / self.time.as_secs_f64())
     }
 }
 
@@ -174,6 +175,11 @@ impl<D: Draft + ?Sized> Speculation<D> {
         self.pace.passed(verified, chosen.len(), time.as_secs_f64(), self.draft.is_free());
         self.stats.tokens += chosen.len() as u64;
         self.stats.time += time;
+        let plain = self.pace.plain_pass().map(Duration::from_secs_f64);
+        self.stats.plain_time += match plain {
+            Some(plain) if verified > 0 => plain * u32::try_from(chosen.len()).unwrap_or(u32::MAX),
+            _ => time,
+        };
         if verified > 0 {
             self.stats.verified += 1;
             self.stats.drafted += verified as u64;
