@@ -4,6 +4,7 @@
 //! what to do), 2 wrong usage, 130 interrupted. A closed pipe ends a command quietly.
 
 mod bench;
+mod chat;
 mod compare;
 mod embed;
 mod inspect;
@@ -11,9 +12,11 @@ mod isa;
 mod limits;
 mod output;
 mod perplexity;
+mod prompt;
 mod quantize;
 mod rope;
 mod run;
+mod sampling;
 mod session;
 mod setup;
 mod stats;
@@ -32,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   quintile run -m model.gguf -p 'Once upon a time'
   quintile run -m model.gguf -f prompt.txt -n 200 --temp 0 --json
+  quintile chat -m model.gguf
   quintile inspect model.gguf --tensors
   quintile quantize model-f16.gguf model.gguf q5_k_m
   quintile perplexity -m model.gguf -f text.txt
@@ -52,6 +56,8 @@ struct Cli {
 enum Command {
     /// Continue a prompt: streams the continuation to stdout
     Run(run::Args),
+    /// Talk to a model: by its chat template, line by line
+    Chat(chat::Args),
     /// Show what a file holds: metadata and tensors
     Inspect(inspect::Args),
     /// Make a smaller file of a model: Q5_K_M and fourteen other types
@@ -87,6 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Chat(args) => chat::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Compare(args) => compare::run(&args),
@@ -137,7 +144,9 @@ fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     for arg in args {
         let is_bench = out.get(1).is_some_and(|command| command == "bench");
         let is_text = out.last().is_some_and(|last| {
-            ["-p", "--prompt", "--stop", "-f", "--file", "--"].iter().any(|option| last == option)
+            ["-p", "--prompt", "--system", "--stop", "-f", "--file", "--"]
+                .iter()
+                .any(|option| last == option)
         });
         let spelled = arg.to_str().filter(|_| !is_text).and_then(|arg| {
             let names: &[(&str, &str)] = if is_bench { &LETTERS } else { &LETTERS[..3] };

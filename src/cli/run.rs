@@ -1,6 +1,5 @@
 //! `quintile run`: continues a prompt.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::model::sampler::{LogProbs, Sampler, SamplerOptions};
+use crate::model::sampler::LogProbs;
 use crate::model::speculate::{Draft, DraftModel, Lookup, Speculation};
-use crate::model::tokenizer::{EncodeOptions, Tokenizer};
+use crate::model::tokenizer::Tokenizer;
 use crate::model::{Error, Finish, GenerateOptions, Generator, Model, Session, system};
 
 use super::output::{self, Failure, bytes, progress, rate, status, write};
+use super::prompt::PromptArgs;
+use super::sampling::{Chooser, FormArgs, SamplingArgs};
 use super::session::SessionArgs;
-use super::setup::{Loaded, ModelArgs, TextArgs};
+use super::setup::{Loaded, ModelArgs};
 use super::stats;
 use super::trace::TraceArgs;
 
@@ -28,39 +29,27 @@ Examples:
   cat prompt.txt | quintile run -m model.gguf -p - --json > answer.json
   quintile run -m model.gguf -f edit.txt --lookup --stats
   quintile run -m model.gguf -p 'Once upon a time' -n 16 --trace trace.json
+  quintile run -m model.gguf --chat --system 'Be brief.' -p 'Why is the sky blue?'
+  quintile run -m model.gguf --messages conversation.json --json-schema answer.schema.json
   quintile run -m model.gguf -f notes.txt --session notes.session
 
-No chat template is applied, and the prompt is not repeated. The same seed gives the same text on every
+Without --chat or --messages no chat template is applied. The prompt is not repeated. The same seed gives the same text on every
 CPU and with any number of threads.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    prompt: TextArgs,
+    prompt: PromptArgs,
     /// Tokens to generate at most
     #[arg(short, long, value_name = "N", default_value_t = 128)]
     n_predict: usize,
     /// Positions to make room for [default: the smaller of 4096 and the model's]
     #[arg(short, long, value_name = "N")]
     context: Option<NonZeroUsize>,
-    /// Temperature; 0 takes the most likely token
-    #[arg(long, value_name = "T", default_value_t = 0.8)]
-    temp: f32,
-    /// Draw from this many of the most likely tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 40)]
-    top_k: usize,
-    /// Draw from the most likely tokens that together have this probability
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    top_p: f32,
-    /// Draw from tokens at least this many times as likely as the most likely
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
-    min_p: f32,
-    /// Makes recent tokens less likely; 1 for none
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    repeat_penalty: f32,
-    /// Seed of the draws [default: a new one each time, shown on stderr]
-    #[arg(short, long, value_name = "S")]
-    seed: Option<u64>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    form: FormArgs,
     /// End before this text; may be given several times
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
@@ -98,26 +87,22 @@ fn stop_name(finish: Option<Finish>) -> &'static str {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let text = args.prompt.read()?;
+    let prompt = args.prompt.read()?;
     if args.stop.iter().any(String::is_empty) {
         return Err(Failure::Usage("--stop wants a text that is not empty".into()));
     }
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
-    let mut sampler = Sampler::new(SamplerOptions {
-        temperature: args.temp,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        min_p: args.min_p,
-        repeat_penalty: args.repeat_penalty,
-        seed,
-        ..SamplerOptions::default()
-    })
-    .map_err(|e| Failure::Usage(e.to_string()))?;
+    if args.ignore_eos && !args.form.is_free() {
+        return Err(Failure::Usage(
+            "--ignore-eos goes on after the end, and output of a given form ends there: give one of both".into(),
+        ));
+    }
+    let (sampler, seed) = args.sampling.sampler()?;
     let trace = args.trace.create()?;
     let mut loaded = args.model.load(args.context)?;
     loaded.session.stats = args.stats;
     let tokenizer = loaded.tokenizer()?;
-    let prompt = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: true });
+    let prompt = args.prompt.tokens(&prompt, &loaded, &tokenizer)?;
+    let mut chooser = Chooser::new(sampler, &args.form, &tokenizer)?;
     if prompt.is_empty() {
         return Err(Failure::Failed(
             "the prompt is empty, and this model starts no text by itself: give a prompt".into(),
@@ -133,6 +118,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             session.context()
         )));
     }
+    // A context that the prompt fills has room for one token more, which is not computed.
+    chooser.begin(args.n_predict.min(session.context() - prompt.len() + 1))?;
     status(format_args!(
         "context {} ({} cache), prompt {} tokens, seed {seed}",
         session.context(),
@@ -152,7 +139,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         log_probs: args.json.then_some(5),
     };
     let mut generator =
-        Generator::new(&mut session, &tokenizer, &mut sampler, prompt.clone(), options)?;
+        Generator::new(&mut session, &tokenizer, &mut chooser, prompt.clone(), options)?;
     if let Some(speculation) = &mut speculation {
         generator = generator.speculate(&mut **speculation);
     }
@@ -224,7 +211,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         output::json(&record)?;
     }
-    if stop_name(finish) == "interrupt" { Err(Failure::Interrupted) } else { Ok(()) }
+    chooser.check()?;
+    match finish {
+        Some(Finish::End | Finish::Length | Finish::ContextFull) if !chooser.is_complete() => {
+            Err(Failure::Failed("the output is cut off: it is not of the form asked for".into()))
+        }
+        finish if stop_name(finish) == "interrupt" => Err(Failure::Interrupted),
+        _ => Ok(()),
+    }
 }
 
 /// The speculation that is asked for.
@@ -245,7 +239,7 @@ fn speculation<'m>(
 }
 
 /// Computes the prompt; false if it was interrupted.
-fn prefill(generator: &mut Generator<'_, '_, Sampler>) -> Result<bool, Failure> {
+fn prefill(generator: &mut Generator<'_, '_, Chooser>) -> Result<bool, Failure> {
     let bar = progress(generator.tokens().len() as u64, "prompt");
     match generator.prefill(|tokens| bar.inc(tokens as u64)) {
         Err(Error::Cancelled) => return Ok(false),
@@ -274,7 +268,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Shows what is generated, up to the end.
-    fn write(&mut self, generator: &mut Generator<'_, '_, Sampler>) -> Result<(), Failure> {
+    fn write(&mut self, generator: &mut Generator<'_, '_, Chooser>) -> Result<(), Failure> {
         let start = Instant::now();
         for piece in &mut *generator {
             let piece = piece?;

@@ -46,8 +46,12 @@ mod threads;
 mod weights;
 mod workspaces;
 
+#[cfg(feature = "chat")]
+pub mod chat;
 pub mod embed;
 pub mod generate;
+#[cfg(feature = "constrained")]
+pub mod grammar;
 pub mod pool;
 pub mod sampler;
 pub mod speculate;

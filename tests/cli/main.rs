@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod bench;
+mod chat;
 mod compare;
 mod embed;
 mod isa;
@@ -28,7 +29,7 @@ const GEMMA3: &str = "tests/data/tiny/gemma3.gguf";
 const LLAMA: &str = "tests/data/tiny/llama-linear.gguf";
 const PROMPT: &str = "the and in on";
 const COMMANDS: &str =
-    "run inspect quantize compare tokenize detokenize embed perplexity bench isa limits";
+    "run chat inspect quantize compare tokenize detokenize embed perplexity bench isa limits";
 
 /// What a finished command left.
 #[derive(Debug)]

@@ -18,6 +18,7 @@
 //! ```
 
 use std::fmt;
+use std::ops::Range;
 
 mod bpe;
 mod bytes;
@@ -168,13 +169,34 @@ impl Tokenizer {
 
     /// The tokens of `text`.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Vec<u32> {
+        self.encode_fragments(text, options, &[])
+    }
+
+    /// The tokens of a prompt: control tokens are recognised, but not within the ranges of bytes `literal`, which ascend:
+    /// what stands there is text, whatever it looks like. Nothing is added.
+    pub fn encode_except(&self, text: &str, literal: &[Range<usize>]) -> Vec<u32> {
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        self.encode_fragments(text, options, literal)
+    }
+
+    /// Where the names of control and unknown tokens stand in `text`: ranges of bytes, ascending.
+    pub fn control_spans(&self, text: &str) -> Vec<Range<usize>> {
+        self.special.hidden_spans(text)
+    }
+
+    fn encode_fragments(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        literal: &[Range<usize>],
+    ) -> Vec<u32> {
         let mut output = Vec::with_capacity(text.len() / 4 + 2);
         if options.add_special && self.add_bos {
             output.extend(self.bos);
         }
         let mut workspace = Workspace::default();
         let mut after_special = true;
-        for fragment in self.special.partition(text, options.parse_special) {
+        for fragment in self.special.partition(text, options.parse_special, literal) {
             match (fragment, &self.encoder) {
                 (Fragment::Token(id), _) => output.push(id),
                 (Fragment::Text(text), Encoder::ByteLevel(bpe)) => {

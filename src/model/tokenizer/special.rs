@@ -62,11 +62,13 @@ impl SpecialTokens {
     }
 
     /// Cuts `text` at its special tokens: of two that overlap the longer one, of two of the same
-    /// length the lower id, and of two occurrences of one token the left one.
+    /// length the lower id, and of two occurrences of one token the left one. Within `literal`, ranges of bytes in ascending
+    /// order, there are no hidden tokens.
     pub(super) fn partition<'text>(
         &self,
         text: &'text str,
         parse_hidden: bool,
+        literal: &[Range<usize>],
     ) -> Vec<Fragment<'text>> {
         let (mut hits, lengths) = self.hits(text.as_bytes(), parse_hidden);
         let mut taken = vec![false; if hits.is_empty() { 0 } else { text.len() }];
@@ -80,7 +82,8 @@ impl SpecialTokens {
                 .filter(|hit| hit.longest >= len && free(&taken, hit.pos, len))
                 .filter_map(|hit| {
                     let token = self.exactly(text.get(hit.pos..hit.pos + len)?)?;
-                    (parse_hidden || !token.hidden).then_some((token, hit.pos))
+                    let recognised = parse_hidden && !overlaps(literal, hit.pos, hit.pos + len);
+                    (recognised || !token.hidden).then_some((token, hit.pos))
                 })
                 .collect();
             candidates.sort_by_key(|&(token, pos)| (token.id, pos));
@@ -103,6 +106,31 @@ impl SpecialTokens {
         }
         cuts.sort_unstable();
         fragments(text, &cuts)
+    }
+
+    /// Where hidden tokens stand in `text`.
+    pub(super) fn hidden_spans(&self, text: &str) -> Vec<Range<usize>> {
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for fragment in self.partition(text, true, &[]) {
+            let start = at;
+            match fragment {
+                Fragment::Text(part) => at += part.len(),
+                Fragment::Token(id) => {
+                    let token = self.tokens.iter().find(|token| token.id == id);
+                    let Some(token) = token else { continue };
+                    at += token.text.len();
+                    if token.hidden {
+                        spans.push(start..at);
+                    }
+                    if token.strips_right {
+                        let space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
+                        at += text.as_bytes()[at..].iter().take_while(|byte| space(byte)).count();
+                    }
+                }
+            }
+        }
+        spans
     }
 
     /// Where special tokens start, and the lengths of all tokens that occur, each walk down the
@@ -140,6 +168,12 @@ impl SpecialTokens {
         let index = self.tokens.binary_search_by(|token| token.text.as_str().cmp(text)).ok()?;
         self.tokens.get(index)
     }
+}
+
+/// Whether any of the ranges, which ascend, has a byte of `start..end`.
+fn overlaps(ranges: &[Range<usize>], start: usize, end: usize) -> bool {
+    let next = ranges.partition_point(|range| range.end <= start);
+    ranges.get(next).is_some_and(|range| range.start < end)
 }
 
 /// The text between the cuts (start, end, token), which ascend, and their tokens.
