@@ -83,7 +83,7 @@ impl<E: CacheElement> Attention<'_, E> {
     /// Some heads that share keys, of the tokens from `first` on: as many as `out` has rows of, of which the last may
     /// end early.
     fn piece(&self, first: usize, kv: usize, heads: usize, query: &[f32], out: &mut [f32]) {
-        let head_dim = self.config.head_dim;
+        let (head_dim, cap) = (self.config.head_dim, self.config.attention_soft_cap);
         let row = self.config.query_len();
         let tokens = out.len().div_ceil(row);
         let position = self.position + first;
@@ -94,7 +94,7 @@ impl<E: CacheElement> Attention<'_, E> {
         });
         let piece = Piece {
             kernels: self.kernels,
-            queries: Queries { q: query, head_dim, heads, stride: row },
+            queries: Queries { q: query, head_dim, heads, stride: row, cap },
             cache: self.cache.head(self.layer, kv),
             visible: &visible[..tokens],
         };
@@ -115,7 +115,7 @@ struct Piece<'a, E> {
 impl<E: CacheElement> Piece<'_, E> {
     /// Chunk by chunk, of those tokens that see any of it.
     fn run(&self, space: &mut Workspace, out: &mut [f32]) {
-        let Queries { q, head_dim, heads, stride } = self.queries;
+        let Queries { q, head_dim, heads, stride, .. } = self.queries;
         let (states, next_states, next_out) = space.attention(self.visible.len() * heads, head_dim);
         let (first, last) = (&self.visible[0], &self.visible[self.visible.len() - 1]);
         for chunk in first.start / CHUNK..=(last.end - 1) / CHUNK {

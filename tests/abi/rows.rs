@@ -214,7 +214,7 @@ fn attend_queries_keeps_to_its_slices<E: CacheElement + Plain>(name: &str, conve
             let run = |kernels: &Kernels, q: &[f32], keys: &[E], values: &[E], out: &mut [f32]| {
                 let mut states = [Softmax::EMPTY; 14];
                 let cache = HeadCache { keys, values };
-                let queries = Queries { q, head_dim, heads, stride };
+                let queries = Queries { q, head_dim, heads, stride, cap: None };
                 kernels.attend_queries(queries, cache, &visible, out, &mut states[..2 * heads]);
                 states.map(|state| [state.max, state.sum])
             };

@@ -17,7 +17,7 @@ pub fn attend_f32(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    scalar::attend::<Fast, f32>(q, cache, visible, out)
+    scalar::attend::<Fast, f32>(q, cache, None, visible, out)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -27,7 +27,7 @@ pub fn attend_f16(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    scalar::attend::<Fast, f16>(q, cache, visible, out)
+    scalar::attend::<Fast, f16>(q, cache, None, visible, out)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

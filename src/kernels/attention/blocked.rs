@@ -18,7 +18,7 @@ use super::scalar::Widen;
 use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
 use crate::kernels::arith::Arith;
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::scalar::exp;
+use crate::kernels::elementwise::scalar::{exp, soft_cap_body};
 
 /// Queries of a block: of sixteen registers twelve hold sums, two keys, one a broadcast.
 const ROWS: usize = 6;
@@ -130,7 +130,7 @@ impl<E: Load> At<'_, E> {
         out: &mut [f32],
         states: &mut [Softmax],
     ) {
-        let Queries { q, head_dim, heads, stride } = self.queries;
+        let Queries { q, head_dim, heads, stride, cap } = self.queries;
         // Of each query: its elements, and the keys of this tile that it sees.
         let mut query = [q.as_ptr(); R];
         let mut seen = [const { 0..0 }; R];
@@ -150,6 +150,11 @@ impl<E: Load> At<'_, E> {
         let mut e = [Scores([0.0; TILE]); R];
         // SAFETY: the cache holds groups of keys up to the last visible one whole.
         unsafe { self.scores::<L, R>(&query, end, &mut e) };
+        if let Some(cap) = cap {
+            for e in &mut e {
+                soft_cap_body::<A>(&mut e.0, cap);
+            }
+        }
         let corrections = softmax::<A, R>(&mut e, &seen, states);
         // SAFETY: the cache holds the values up to the last visible one.
         unsafe { self.accumulate::<A, L, R>(&e, &seen, &corrections, out) };

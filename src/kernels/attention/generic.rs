@@ -9,7 +9,7 @@ use super::scalar::{self, Widen};
 use super::{HeadCache, KEY_LANES, Queries, Softmax, TILE};
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::generic::exp;
+use crate::kernels::elementwise::generic::{exp, tanh};
 use crate::kernels::elementwise::scalar::maximum;
 use crate::kernels::portable::{dispatch, map, map_with, portable, widen_f16};
 
@@ -19,7 +19,7 @@ pub fn attend_f32(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    dispatch(Attend { q, cache, visible, out })
+    dispatch(Attend { q, cache, cap: None, visible, out })
 }
 
 pub fn attend_f16(
@@ -28,7 +28,7 @@ pub fn attend_f16(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    dispatch(Attend { q, cache, visible, out })
+    dispatch(Attend { q, cache, cap: None, visible, out })
 }
 
 pub fn attend_queries_f32(
@@ -39,7 +39,7 @@ pub fn attend_queries_f32(
     states: &mut [Softmax],
 ) {
     scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend_f32(q, cache, visible, out)
+        dispatch(Attend { q, cache, cap: queries.cap, visible, out })
     });
 }
 
@@ -51,7 +51,7 @@ pub fn attend_queries_f16(
     states: &mut [Softmax],
 ) {
     scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend_f16(q, cache, visible, out)
+        dispatch(Attend { q, cache, cap: queries.cap, visible, out })
     });
 }
 
@@ -80,6 +80,7 @@ impl Load for f16 {
 struct Attend<'a, E> {
     q: &'a [f32],
     cache: HeadCache<'a, E>,
+    cap: Option<f32>,
     visible: Range<usize>,
     out: &'a mut [f32],
 }
@@ -93,7 +94,7 @@ impl<E: Load> WithSimd for Attend<'_, E> {
             16 => self.with_registers::<S, 1>(simd),
             8 => self.with_registers::<S, 2>(simd),
             4 => self.with_registers::<S, 4>(simd),
-            _ => scalar::attend::<Exact, E>(self.q, self.cache, self.visible, self.out),
+            _ => scalar::attend::<Exact, E>(self.q, self.cache, self.cap, self.visible, self.out),
         }
     }
 }
@@ -102,7 +103,7 @@ impl<E: Load> Attend<'_, E> {
     /// `N` registers of `S` are [`WIDE`] elements.
     #[inline(always)]
     fn with_registers<S: Simd, const N: usize>(self, simd: S) -> Softmax {
-        let Attend { q, cache, visible, out } = self;
+        let Attend { q, cache, cap, visible, out } = self;
         let mut state = Softmax::EMPTY;
         out.fill(0.0);
         let mut start = visible.start;
@@ -113,6 +114,15 @@ impl<E: Load> Attend<'_, E> {
             scores::<S, E, N>(simd, q, cache.keys, tile, end, &mut e);
 
             let seen = &mut e[start - tile..end - tile];
+            if let Some(cap) = cap {
+                let cap = simd.splat_f32s(cap);
+                map(
+                    simd,
+                    seen,
+                    #[inline(always)]
+                    |e| simd.mul_f32s(cap, tanh(simd, simd.div_f32s(e, cap))),
+                );
+            }
             let tile_max = maximum(seen);
             let max = if tile_max > state.max { tile_max } else { state.max };
             let minus = simd.splat_f32s(max);

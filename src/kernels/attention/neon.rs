@@ -14,7 +14,7 @@ pub fn attend_f32(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    scalar::attend::<Fast, f32>(q, cache, visible, out)
+    scalar::attend::<Fast, f32>(q, cache, None, visible, out)
 }
 
 #[target_feature(enable = "neon")]
@@ -24,7 +24,7 @@ pub fn attend_f16(
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
-    scalar::attend::<Fast, f16>(q, cache, visible, out)
+    scalar::attend::<Fast, f16>(q, cache, None, visible, out)
 }
 
 #[target_feature(enable = "neon")]
@@ -41,7 +41,7 @@ pub fn attend_queries_f32(
     states: &mut [Softmax],
 ) {
     scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        scalar::attend::<Fast, f32>(q, cache, visible, out)
+        scalar::attend::<Fast, f32>(q, cache, queries.cap, visible, out)
     });
 }
 
@@ -54,6 +54,6 @@ pub fn attend_queries_f16(
     states: &mut [Softmax],
 ) {
     scalar::attend_queries(queries, visible, out, states, |q, visible, out| {
-        scalar::attend::<Fast, f16>(q, cache, visible, out)
+        scalar::attend::<Fast, f16>(q, cache, queries.cap, visible, out)
     });
 }

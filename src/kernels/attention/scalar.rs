@@ -7,20 +7,20 @@ use half::f16;
 use super::{Attend, AttendQueries, HeadCache, KEY_LANES, Merge, Queries, Softmax, TILE};
 use crate::kernels::arith::{Arith, Exact};
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::scalar::{exp, maximum};
+use crate::kernels::elementwise::scalar::{exp, maximum, soft_cap_body};
 
 pub const ATTEND_F32: Attend<f32> =
-    |q, cache, visible, out| attend::<Exact, f32>(q, cache, visible, out);
+    |q, cache, visible, out| attend::<Exact, f32>(q, cache, None, visible, out);
 pub const ATTEND_F16: Attend<f16> =
-    |q, cache, visible, out| attend::<Exact, f16>(q, cache, visible, out);
+    |q, cache, visible, out| attend::<Exact, f16>(q, cache, None, visible, out);
 pub const ATTEND_QUERIES_F32: AttendQueries<f32> = |queries, cache, visible, out, states| {
     attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend::<Exact, f32>(q, cache, visible, out)
+        attend::<Exact, f32>(q, cache, queries.cap, visible, out)
     });
 };
 pub const ATTEND_QUERIES_F16: AttendQueries<f16> = |queries, cache, visible, out, states| {
     attend_queries(queries, visible, out, states, |q, visible, out| {
-        attend::<Exact, f16>(q, cache, visible, out)
+        attend::<Exact, f16>(q, cache, queries.cap, visible, out)
     });
 };
 pub const MERGE_CHUNKS: Merge =
@@ -49,6 +49,7 @@ impl Widen for f16 {
 pub fn attend<A: Arith, E: Widen>(
     q: &[f32],
     cache: HeadCache<'_, E>,
+    cap: Option<f32>,
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
@@ -62,6 +63,9 @@ pub fn attend<A: Arith, E: Widen>(
         scores::<A, E>(q, cache.keys, tile, end, &mut e);
 
         let seen = &mut e[start - tile..end - tile];
+        if let Some(cap) = cap {
+            soft_cap_body::<A>(seen, cap);
+        }
         let tile_max = maximum(seen);
         let max = if tile_max > state.max { tile_max } else { state.max };
         for e in seen {
@@ -90,7 +94,7 @@ pub fn attend_queries(
     states: &mut [Softmax],
     attend: impl Fn(&[f32], Range<usize>, &mut [f32]) -> Softmax,
 ) {
-    let Queries { q, head_dim, heads, stride } = queries;
+    let Queries { q, head_dim, heads, stride, .. } = queries;
     for (i, (out, state)) in out.chunks_exact_mut(head_dim).zip(states).enumerate() {
         let (token, head) = (i / heads, i % heads);
         let q = &q[token * stride + head * head_dim..][..head_dim];
