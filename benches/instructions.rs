@@ -290,7 +290,7 @@ fn attend((kernels, cache, q): Halves<f16>) -> [f32; 64] {
 fn attend_queries((kernels, cache, q): Halves<f16>) -> [f32; 7 * 64] {
     let (mut out, mut states) = ([0.0; 7 * 64], [Softmax::EMPTY; 7]);
     let cache = HeadCache::<f16> { keys: &cache, values: &cache };
-    let queries = Queries { q: &q[..7 * 64], head_dim: 64, heads: 7, stride: 7 * 64 };
+    let queries = Queries { q: &q[..7 * 64], head_dim: 64, heads: 7, stride: 7 * 64, cap: None };
     kernels.attend_queries(
         black_box(queries),
         black_box(cache),
@@ -324,7 +324,7 @@ fn attend_q8_0((kernels, cache, q): (Table, Vec<u8>, Vec<f32>)) -> [f32; 64] {
 fn attend_queries_q8_0((kernels, cache, q): (Table, Vec<u8>, Vec<f32>)) -> [f32; 6 * 64] {
     let (mut out, mut states) = ([0.0; 6 * 64], [Softmax::EMPTY; 6]);
     let cache = HeadCache::<Q8_0> { keys: &cache, values: &cache };
-    let queries = Queries { q: &q[..6 * 64], head_dim: 64, heads: 6, stride: 6 * 64 };
+    let queries = Queries { q: &q[..6 * 64], head_dim: 64, heads: 6, stride: 6 * 64, cap: None };
     kernels.attend_queries(
         black_box(queries),
         black_box(cache),

@@ -234,6 +234,12 @@ def add_head_length(writer, config):
     writer.add_value_length(config.head_dim)
 
 
+def add_gemma2(writer, config):
+    add_head_length(writer, config)
+    writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+    writer.add_final_logit_softcapping(config.final_logit_softcapping)
+
+
 def add_yarn(writer, config):
     parameters = config.rope_parameters
     writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
@@ -482,6 +488,20 @@ def main():
                 decoder_sparse_step=1, mlp_only_layers=[], **rope(1000000.0), **shared,
             ),
             model=transformers.Qwen3MoeForCausalLM, arch="qwen3moe", extra=add_qwen3moe,
+        ),
+        dict(
+            name="gemma2",
+            exercises="soft caps of scores and logits that count, a window of 16 keys in two layers of three, norms after "
+            "each half",
+            config=transformers.Gemma2Config(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
+                num_key_value_heads=1, head_dim=32, query_pre_attn_scalar=32, sliding_window=16,
+                rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh", tie_word_embeddings=True,
+                attn_logit_softcapping=2.0, final_logit_softcapping=5.0, **rope(10000.0),
+                vocab_size=VOCAB, max_position_embeddings=1024, attn_implementation="eager",
+                bos_token_id=2, eos_token_id=1, pad_token_id=0,
+            ),
+            model=transformers.Gemma2ForCausalLM, arch="gemma2", extra=add_gemma2,
         ),
     ]
     wanted = set(sys.argv[1:]) or {spec["name"] for spec in models}

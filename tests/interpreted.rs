@@ -352,8 +352,13 @@ fn attention_equals_scalar() {
             out.extend([state.max, state.sum]);
             // Seven of one token: a block, and one alone.
             let (mut outs, mut states) = (vec![0.0; 7 * head_dim], [Softmax::EMPTY; 7]);
-            let queries =
-                Queries { q: &floats(7 * head_dim, 4), head_dim, heads: 7, stride: 7 * head_dim };
+            let queries = Queries {
+                q: &floats(7 * head_dim, 4),
+                head_dim,
+                heads: 7,
+                stride: 7 * head_dim,
+                cap: None,
+            };
             k.attend_queries(
                 queries,
                 cache,

@@ -253,7 +253,8 @@ fn attend<S: Storage>(group: &mut BenchmarkGroup<'_, Clock>, row: Vec<S::Unit>) 
         group.bench_function(id, |bench| {
             bench.iter(|| {
                 let q = black_box(&q[..]);
-                let queries = Queries { q, head_dim: HEAD, heads: HEADS, stride: HEADS * HEAD };
+                let queries =
+                    Queries { q, head_dim: HEAD, heads: HEADS, stride: HEADS * HEAD, cap: None };
                 let visible = [const { 0..CHUNK }; TOKENS];
                 kernels.attend_queries(queries, cache, &visible, &mut out, &mut states);
             });

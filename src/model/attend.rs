@@ -114,7 +114,8 @@ impl<S: Storage> Attention<'_, S> {
 
     /// So many heads of each token, from the first element of `q` on.
     fn queries<'q>(&self, q: &'q [f32], heads: usize) -> Queries<'q> {
-        Queries { q, head_dim: self.config.head_dim, heads, stride: self.config.query_len() }
+        let Config { head_dim, attention_soft_cap: cap, .. } = *self.config;
+        Queries { q, head_dim, heads, stride: self.config.query_len(), cap }
     }
 }
 
@@ -151,7 +152,7 @@ impl<S: Storage> Piece<'_, S> {
     /// One chunk, of those tokens that see any of it, which are returned: `out` is `[tokens, heads, head_dim]`, `states`
     /// `[tokens, heads]`, and what is other tokens' is left as it is.
     fn chunk(&self, chunk: usize, out: &mut [f32], states: &mut [Softmax]) -> Range<usize> {
-        let Queries { q, head_dim, heads, stride } = self.queries;
+        let Queries { q, head_dim, heads, stride, .. } = self.queries;
         let keys = chunk * CHUNK..(chunk + 1) * CHUNK;
         // Both ends of what is visible rise from token to token.
         let start = self.visible.partition_point(|visible| visible.end <= keys.start);

@@ -37,6 +37,10 @@ pub struct Config {
     pub norm_epsilon: f32,
     /// What scores are multiplied by.
     pub attention_scale: f32,
+    /// What scores do not exceed: `cap · tanh(s / cap)`.
+    pub attention_soft_cap: Option<f32>,
+    /// The same of logits.
+    pub logit_soft_cap: Option<f32>,
     /// How much queries grow each time that their position passes a multiple of the original context, by its logarithm:
     /// `1 + t ln(1 + ⌊position / original⌋)`.
     pub attention_temperature: Option<f32>,
@@ -92,8 +96,11 @@ impl Config {
         let window = reader.window()?;
         let attention_scale = match reader.positive("attention.scale")? {
             Some(scale) => scale,
-            None => 1.0 / (head_dim as f32).sqrt(),
+            None => {
+                1.0 / (architecture.scaled_by(layers, head_dim, embedding / heads) as f32).sqrt()
+            }
         };
+        let [score_cap, logit_cap] = architecture.soft_caps();
         let temperature = match architecture {
             Architecture::Mistral3 => {
                 reader.number_where("attention.temperature_scale", "that is not negative", |x| {
@@ -119,6 +126,8 @@ impl Config {
                 .number_where(epsilon, "that is not negative", |x| x >= 0.0)?
                 .ok_or_else(|| reader.missing(epsilon))?,
             attention_scale,
+            attention_soft_cap: reader.soft_cap("attn_logit_softcapping", score_cap)?,
+            logit_soft_cap: reader.soft_cap("final_logit_softcapping", logit_cap)?,
             attention_temperature: temperature.filter(|&x| x > 0.0),
             rope: RopeConfig::new(&reader, head_dim, context_length, options)?,
             window,

@@ -122,6 +122,13 @@ impl<'m> Engine<'m> {
         let (workspaces, x, quantised) = (&s.workspaces, &s.h, &s.quantised);
         Columns { pool, model, workspaces, timer, columns: rows.len(), x, quantised }
             .multiply([(&model.output, &mut self.logits)]);
+        if let Some(cap) = config.logit_soft_cap {
+            /// Logits that are worth a claim.
+            const CHUNK: usize = 4096;
+            pool.each(timer.tracer, Chunks::of(&mut self.logits, CHUNK), |_, logits| {
+                timer.time(Operation::Norm, || model.kernels().soft_cap(logits, cap));
+            });
+        }
         self.count(start, loops, Activity::Logits { tokens: small(rows.len()) });
     }
 

@@ -236,7 +236,7 @@ where
             let query = values(2 * stride - 3, 3);
             let run = |kernels: &Kernels, q: &[f32], cache: HeadCache<'_, S>, out: &mut [f32]| {
                 let mut states = [Softmax::EMPTY; 14];
-                let queries = Queries { q, head_dim, heads, stride };
+                let queries = Queries { q, head_dim, heads, stride, cap: None };
                 kernels.attend_queries(queries, cache, &visible, out, &mut states[..2 * heads]);
                 states.map(|state| [state.max, state.sum])
             };

@@ -129,6 +129,11 @@ fn rotation(edits: &mut Edits) {
         }
     }
     edits.set("attention.temperature_scale", Value::F32(-1.0));
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        for x in [f32::NAN, 0.0, -1.0] {
+            edits.set(key, Value::F32(x));
+        }
+    }
 }
 
 fn experts(edits: &mut Edits) {
@@ -221,7 +226,10 @@ fn tensors(edits: &mut Edits) {
             *dims.last_mut().unwrap() -= 1;
         });
     }
-    for name in ["token_embd.weight", "blk.0.attn_k.weight", "blk.0.attn_norm.weight"] {
+    // Where keys have no matrix of their own, the one that they are part of.
+    let keys = ["blk.0.attn_k.weight", "blk.0.attn_qkv.weight"];
+    let keys = keys.into_iter().find(|key| names.iter().any(|name| name == key));
+    for name in ["token_embd.weight", keys.unwrap(), "blk.0.attn_norm.weight"] {
         edits.with(&format!("{name} of type I32"), |parts| parts.tensor(name).type_id = 26);
         edits.with(&format!("{name} of three dims"), |parts| {
             parts.tensor(name).dims.resize(3, 1);

@@ -16,7 +16,8 @@ use quintile::model::tokenizer::{EncodeOptions, Tokenizer, Vocab};
 use quintile::model::{Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
 
 /// One tiny model of each architecture that has metadata or tensors of its own.
-const MODELS: [&str; 6] = ["llama-linear", "qwen2", "gemma3", "mistral3", "phi3", "qwen2moe"];
+const MODELS: [&str; 7] =
+    ["llama-linear", "qwen2", "gemma3", "mistral3", "phi3", "qwen2moe", "gemma2"];
 
 /// Loads all that a run would, and tokenizes a word.
 fn load(bytes: Vec<u8>) -> Result<Model, String> {

@@ -92,6 +92,7 @@ fn queries_together_equal_queries_alone<S: Any>(g: &mut Gen) {
     let head_dim = head_dim::<S>(g, &[1, 7, 8, 20, 32, 64, 80, 128]);
     let mut below = |n: usize| usize::arbitrary(g) % n;
     let (heads, tokens, gap) = (1 + below(8), 1 + below(8), below(3));
+    let cap = (below(3) == 0).then_some(0.5 + below(50) as f32);
     // As in a batch, neighbours see nearly the same; or anything.
     let (ordered, first) = (below(4) > 0, below(CHUNK - 8));
     let visible: Vec<_> = (0..tokens)
@@ -116,13 +117,21 @@ fn queries_together_equal_queries_alone<S: Any>(g: &mut Gen) {
     let (mut want, mut want_states) = (vec![0.0; tokens * heads * head_dim], Vec::new());
     for (i, want) in want.chunks_mut(head_dim).enumerate() {
         let at = i / heads * stride + i % heads * head_dim;
-        let state = SCALAR.attend(&q[at..at + head_dim], cache, visible[i / heads].clone(), want);
-        want_states.extend([state.max, state.sum]);
+        let q = &q[at..at + head_dim];
+        let seen = visible[i / heads].clone();
+        let mut state = [Softmax::EMPTY];
+        if cap.is_none() {
+            state[0] = SCALAR.attend(q, cache, seen, want);
+        } else {
+            let alone = Queries { q, head_dim, heads: 1, stride: head_dim, cap };
+            SCALAR.attend_queries(alone, cache, &[seen], want, &mut state);
+        }
+        want_states.extend([state[0].max, state[0].sum]);
     }
     for kernels in siblings().chain([SCALAR]) {
         let mut out = vec![f32::NAN; want.len()];
         let mut states = vec![Softmax::EMPTY; tokens * heads];
-        let queries = Queries { q: &q, head_dim, heads, stride };
+        let queries = Queries { q: &q, head_dim, heads, stride, cap };
         kernels.attend_queries(queries, cache, &visible, &mut out, &mut states);
         let states: Vec<f32> = states.iter().flat_map(|s| [s.max, s.sum]).collect();
         let label = format_args!("{kernels:?} {visible:?}, {heads} heads of {head_dim}");
@@ -232,22 +241,23 @@ fn attention_agrees_with_softmax_in_f64() {
                 keys[p * head_dim + d];
         }
     }
-    let mut out = vec![0.0; head_dim];
     let cache = HeadCache::<f32> { keys: &interleaved, values: &values };
-    let state = SCALAR.attend(&q, cache, 5..n, &mut out);
-    let e: Vec<f64> = (5..n)
-        .map(|p| {
-            (0..head_dim)
-                .map(|d| f64::from(q[d]) * f64::from(keys[p * head_dim + d]))
-                .sum::<f64>()
-                .exp()
-        })
-        .collect();
-    let total: f64 = e.iter().sum();
-    for d in 0..head_dim {
-        let truth: f64 =
-            (5..n).map(|p| e[p - 5] / total * f64::from(values[p * head_dim + d])).sum();
-        let got = f64::from(out[d]) / f64::from(state.sum);
-        assert!((got - truth).abs() < 1e-5, "{got} {truth}");
+    for cap in [None, Some(1.5)] {
+        let (mut out, mut state) = (vec![0.0; head_dim], [Softmax::EMPTY]);
+        let queries = Queries { q: &q, head_dim, heads: 1, stride: head_dim, cap };
+        SCALAR.attend_queries(queries, cache, &[5..n], &mut out, &mut state);
+        let score = |p: usize| -> f64 {
+            let s: f64 =
+                (0..head_dim).map(|d| f64::from(q[d]) * f64::from(keys[p * head_dim + d])).sum();
+            cap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh())
+        };
+        let e: Vec<f64> = (5..n).map(|p| score(p).exp()).collect();
+        let total: f64 = e.iter().sum();
+        for d in 0..head_dim {
+            let truth: f64 =
+                (5..n).map(|p| e[p - 5] / total * f64::from(values[p * head_dim + d])).sum();
+            let got = f64::from(out[d]) / f64::from(state[0].sum);
+            assert!((got - truth).abs() < 1e-5, "{cap:?}: {got} {truth}");
+        }
     }
 }

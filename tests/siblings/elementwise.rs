@@ -25,7 +25,9 @@ fn elementwise_siblings_equal_scalar() {
                 let (mut exp, mut sum_of_both) = (x.clone(), x.clone());
                 k.exp(&mut exp);
                 k.add(&mut sum_of_both, &y);
-                [silu, gelu, soft, vec![max, sum], norm, near, far, exp, sum_of_both]
+                let mut capped = x.clone();
+                k.soft_cap(&mut capped, 50.0);
+                [silu, gelu, soft, vec![max, sum], norm, near, far, exp, sum_of_both, capped]
             };
             for (i, (got, want)) in run(&kernels).iter().zip(run(&SCALAR)).enumerate() {
                 assert!(all_same(got, &want), "{kernels:?} operation {i}, n={n}");

@@ -55,7 +55,7 @@ pub unsafe fn attend_q8_0(
     out: &mut [f32],
 ) -> Softmax {
     let (queries, mut states) =
-        (Queries { q, head_dim: q.len(), heads: 1, stride: q.len() }, [Softmax::EMPTY]);
+        (Queries { q, head_dim: q.len(), heads: 1, stride: q.len(), cap: None }, [Softmax::EMPTY]);
     // SAFETY: by the caller: one query, one state, and an output of its length.
     unsafe { attend_queries_q8_0(queries, cache, &[visible], out, &mut states) };
     states[0]

@@ -23,7 +23,7 @@ use super::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, TILE};
 use crate::formats::BLOCK_32;
 use crate::kernels::arith::Arith;
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::scalar::exp;
+use crate::kernels::elementwise::scalar::{exp, soft_cap_body};
 
 /// Bytes between the keys at hand and those that are asked for meanwhile: the distance of the rows of weights
 /// (`docs/matmul.md`, decoding).
@@ -211,7 +211,7 @@ impl<E: Load> At<'_, E> {
         out: &mut [f32],
         states: &mut [Softmax],
     ) {
-        let Queries { q, head_dim, heads, stride } = self.queries;
+        let Queries { q, head_dim, heads, stride, cap } = self.queries;
         // Of each query: its elements, and the keys of this tile that it sees.
         let mut query = [q.as_ptr(); R];
         let mut seen = [const { 0..0 }; R];
@@ -231,6 +231,11 @@ impl<E: Load> At<'_, E> {
         let mut e = [Scores([0.0; TILE]); R];
         // SAFETY: the cache holds groups of keys up to the last visible one whole.
         unsafe { self.scores::<L, R, W>(&query, end, &mut e) };
+        if let Some(cap) = cap {
+            for e in &mut e {
+                soft_cap_body::<A>(&mut e.0, cap);
+            }
+        }
         let corrections = softmax::<A, R>(&mut e, &seen, states);
         // SAFETY: the cache holds the values up to the last visible one.
         unsafe { self.accumulate::<A, L, R, W>(&e, &seen, &corrections, out) };

@@ -9,7 +9,7 @@ use super::scalar::{self, Widen};
 use super::{HeadCache, KEY_LANES, Q8_0, Queries, Softmax, Storage, TILE};
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::generic::exp;
+use crate::kernels::elementwise::generic::{exp, tanh};
 use crate::kernels::elementwise::scalar::maximum;
 use crate::kernels::portable::{dispatch, map, map_with, portable, widen_f16};
 
@@ -21,7 +21,7 @@ macro_rules! siblings {
             visible: Range<usize>,
             out: &mut [f32],
         ) -> Softmax {
-            dispatch(Attend { q, cache, visible, out })
+            dispatch(Attend { q, cache, cap: None, visible, out })
         }
 
         pub fn $attend_queries(
@@ -32,7 +32,7 @@ macro_rules! siblings {
             states: &mut [Softmax],
         ) {
             scalar::one_by_one(queries, visible, out, states, |q, visible, out| {
-                $attend(q, cache, visible, out)
+                dispatch(Attend { q, cache, cap: queries.cap, visible, out })
             });
         }
     )+};
@@ -83,6 +83,7 @@ impl Load for Q8_0 {
 struct Attend<'a, E: Storage> {
     q: &'a [f32],
     cache: HeadCache<'a, E>,
+    cap: Option<f32>,
     visible: Range<usize>,
     out: &'a mut [f32],
 }
@@ -96,7 +97,7 @@ impl<E: Load> WithSimd for Attend<'_, E> {
             16 => self.with_registers::<S, 1>(simd),
             8 => self.with_registers::<S, 2>(simd),
             4 => self.with_registers::<S, 4>(simd),
-            _ => scalar::attend::<Exact, E>(self.q, self.cache, self.visible, self.out),
+            _ => scalar::attend::<Exact, E>(self.q, self.cache, self.cap, self.visible, self.out),
         }
     }
 }
@@ -105,7 +106,7 @@ impl<E: Load> Attend<'_, E> {
     /// `N` registers of `S` are [`WIDE`] elements.
     #[inline(always)]
     fn with_registers<S: Simd, const N: usize>(self, simd: S) -> Softmax {
-        let Attend { q, cache, visible, out } = self;
+        let Attend { q, cache, cap, visible, out } = self;
         let mut state = Softmax::EMPTY;
         out.fill(0.0);
         let mut start = visible.start;
@@ -116,6 +117,15 @@ impl<E: Load> Attend<'_, E> {
             scores::<S, E, N>(simd, q, cache.keys, tile, end, &mut e);
 
             let seen = &mut e[start - tile..end - tile];
+            if let Some(cap) = cap {
+                let cap = simd.splat_f32s(cap);
+                map(
+                    simd,
+                    seen,
+                    #[inline(always)]
+                    |e| simd.mul_f32s(cap, tanh(simd, simd.div_f32s(e, cap))),
+                );
+            }
             let tile_max = maximum(seen);
             let max = if tile_max > state.max { tile_max } else { state.max };
             let minus = simd.splat_f32s(max);

@@ -23,6 +23,8 @@
 //!
 //! A chunk starts with `m = -∞`, `S = 0`, `o = 0`; each of its tiles, ascending:
 //! 1. `sₚ` is one chain over ascending `d` from +0: `s = fma(q[d], key[p][d], s)`.
+//!
+//!    Where scores have a soft cap, `s = cap · tanh(s / cap)`, by the `tanh` of [`elementwise`](super::elementwise).
 //! 2. `m' = max(m, max sₚ)` where NaN never exceeds anything; `eₚ = exp(sₚ - m')`; `c = exp(m - m')`.
 //! 3. `T` is the sum of `eₚ` in 64 lanes by position in the tile (absent ones +0), folded in halves as in the
 //!    [dot](super::dot); `S = fma(S, c, T)`.
@@ -81,6 +83,8 @@ pub struct Queries<'a> {
     pub heads: usize,
     /// From one token to the next.
     pub stride: usize,
+    /// What no score exceeds, where there is such a thing.
+    pub cap: Option<f32>,
 }
 
 /// The running softmax of a chunk: its maximum and its sum; the weighted values lie beside it.
@@ -163,7 +167,7 @@ impl Kernels {
     }
 
     /// Attends several queries to the keys of one chunk that each sees: `visible` has a range for each token, `out` is
-    /// `[tokens, heads, head_dim]` and `states` `[tokens, heads]`. Each has the bits of [`attend`](Self::attend).
+    /// `[tokens, heads, head_dim]` and `states` `[tokens, heads]`. Each has the bits of [`attend`](Self::attend), but for a soft cap.
     ///
     /// # Panics
     /// If a range is empty, the ranges are not all inside one chunk, a length disagrees, or a head is no multiple of
@@ -176,7 +180,7 @@ impl Kernels {
         out: &mut [f32],
         states: &mut [Softmax],
     ) {
-        let Queries { q, head_dim, heads, stride } = queries;
+        let Queries { q, head_dim, heads, stride, .. } = queries;
         let rows = visible.len().checked_mul(heads);
         assert_eq!(Some(states.len()), rows, "attend_queries: states of {heads} heads");
         let elements = rows.and_then(|rows| rows.checked_mul(head_dim));

@@ -16,7 +16,7 @@ macro_rules! siblings {
             visible: Range<usize>,
             out: &mut [f32],
         ) -> Softmax {
-            scalar::attend::<Fast, $storage>(q, cache, visible, out)
+            scalar::attend::<Fast, $storage>(q, cache, None, visible, out)
         }
 
         #[target_feature(enable = "neon")]

@@ -10,11 +10,14 @@ use super::{
 use crate::formats::BLOCK_32;
 use crate::kernels::arith::{Arith, Exact};
 use crate::kernels::dot::scalar::fold;
-use crate::kernels::elementwise::scalar::{exp, maximum};
+use crate::kernels::elementwise::scalar::{exp, maximum, soft_cap_body};
 
-pub const ATTEND_F32: Attend<f32> = attend::<Exact, f32>;
-pub const ATTEND_F16: Attend<f16> = attend::<Exact, f16>;
-pub const ATTEND_Q8_0: Attend<Q8_0> = attend::<Exact, Q8_0>;
+pub const ATTEND_F32: Attend<f32> =
+    |q, cache, visible, out| attend::<Exact, f32>(q, cache, None, visible, out);
+pub const ATTEND_F16: Attend<f16> =
+    |q, cache, visible, out| attend::<Exact, f16>(q, cache, None, visible, out);
+pub const ATTEND_Q8_0: Attend<Q8_0> =
+    |q, cache, visible, out| attend::<Exact, Q8_0>(q, cache, None, visible, out);
 pub const ATTEND_QUERIES_F32: AttendQueries<f32> = attend_queries::<Exact, f32>;
 pub const ATTEND_QUERIES_F16: AttendQueries<f16> = attend_queries::<Exact, f16>;
 pub const ATTEND_QUERIES_Q8_0: AttendQueries<Q8_0> = attend_queries::<Exact, Q8_0>;
@@ -112,6 +115,7 @@ impl Widen for Q8_0 {
 pub fn attend<A: Arith, E: Widen>(
     q: &[f32],
     cache: HeadCache<'_, E>,
+    cap: Option<f32>,
     visible: Range<usize>,
     out: &mut [f32],
 ) -> Softmax {
@@ -125,6 +129,9 @@ pub fn attend<A: Arith, E: Widen>(
         scores::<A, E>(q, cache.keys, tile, end, &mut e);
 
         let seen = &mut e[start - tile..end - tile];
+        if let Some(cap) = cap {
+            soft_cap_body::<A>(seen, cap);
+        }
         let tile_max = maximum(seen);
         let max = if tile_max > state.max { tile_max } else { state.max };
         for e in seen {
@@ -154,7 +161,7 @@ pub fn attend_queries<A: Arith, E: Widen>(
     states: &mut [Softmax],
 ) {
     one_by_one(queries, visible, out, states, |q, visible, out| {
-        attend::<A, E>(q, cache, visible, out)
+        attend::<A, E>(q, cache, queries.cap, visible, out)
     });
 }
 
@@ -167,7 +174,7 @@ pub fn one_by_one(
     states: &mut [Softmax],
     attend: impl Fn(&[f32], Range<usize>, &mut [f32]) -> Softmax,
 ) {
-    let Queries { q, head_dim, heads, stride } = queries;
+    let Queries { q, head_dim, heads, stride, .. } = queries;
     for (i, (out, state)) in out.chunks_exact_mut(head_dim).zip(states).enumerate() {
         let (token, head) = (i / heads, i % heads);
         let q = &q[token * stride + head * head_dim..][..head_dim];

@@ -39,6 +39,11 @@ pub fn add(x: &mut [f32], y: &[f32]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+pub fn soft_cap(x: &mut [f32], cap: f32) {
+    scalar::soft_cap_body::<Fast>(x, cap);
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 pub fn exp_sum(x: &mut [f32]) -> (f32, f32) {
     scalar::exp_sum_body::<Fast>(x)
 }

@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::scalar::{
     self, EXP_COEFFICIENTS, EXP_HIGHEST, EXP_LOWEST, GELU_CUBE, LN2_HI, LN2_LO,
-    MINUS_2_SQRT_2_OVER_PI, ROUND, maximum,
+    MINUS_2_SQRT_2_OVER_PI, ROUND, SIGN, TANH_COEFFICIENTS, TANH_SMALL, maximum,
 };
 use crate::kernels::arith::Exact;
 use crate::kernels::dot::{LANES, scalar::fold};
@@ -49,6 +49,13 @@ portable! {
     pub fn add<S>(simd, x: &'a mut [f32], y: &'a [f32]) {
         map_with(simd, x, y, #[inline(always)] |x, y| simd.add_f32s(x, y));
     } else scalar::add
+}
+
+portable! {
+    pub fn soft_cap<S>(simd, x: &'a mut [f32], cap: f32) {
+        let cap = simd.splat_f32s(cap);
+        map(simd, x, #[inline(always)] |x| simd.mul_f32s(cap, tanh(simd, simd.div_f32s(x, cap))));
+    } else scalar::soft_cap
 }
 
 portable! {
@@ -146,6 +153,27 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let half = simd.sub_u32s(half, word(simd, 128));
     let p = simd.mul_f32s(p, power_of_two(simd, half));
     simd.mul_f32s(p, power_of_two(simd, simd.sub_u32s(n, half)))
+}
+
+/// [`scalar::tanh`], in each lane.
+#[inline(always)]
+pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let square = simd.mul_f32s(x, x);
+    let [first, rest @ ..] = TANH_COEFFICIENTS;
+    let mut p = simd.splat_f32s(first);
+    for c in rest {
+        p = simd.mul_add_f32s(p, square, simd.splat_f32s(c));
+    }
+    let bits = simd.transmute_u32s_f32s(x);
+    let sign = simd.and_u32s(bits, word(simd, SIGN));
+    let abs = simd.transmute_f32s_u32s(simd.and_u32s(bits, word(simd, !SIGN)));
+    let small = simd.mul_add_f32s(simd.mul_f32s(abs, square), p, abs);
+    let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
+    let e = exp(simd, simd.mul_f32s(two, abs));
+    let large = simd.sub_f32s(one, simd.div_f32s(two, simd.add_f32s(e, one)));
+    let small_enough = simd.less_than_f32s(abs, simd.splat_f32s(TANH_SMALL));
+    let y = simd.select_f32s(small_enough, small, large);
+    simd.transmute_f32s_u32s(simd.or_u32s(simd.transmute_u32s_f32s(y), sign))
 }
 
 #[inline(always)]

@@ -9,6 +9,8 @@
 //! - `silu(x) = x / (1 + exp(-x))`; `gelu(x) = x / (1 + exp(-2u))`, `u = √(2/π)·(x + 0.044715·x³)`: the tanh form
 //!   of the GELU (Hendrycks and Gimpel, 2016), since `(1 + tanh u)/2 = 1/(1 + exp(-2u))`.
 //!   Where the exponential exceeds f32 (silu below -88.72), the result is -0, and the true one 2.7·10⁻³⁷ at most.
+//! - `soft_cap(x) = cap · tanh(x / cap)`; below 0.625 `tanh(x) = x + x³·p(x²)` with `p` of degree 4, else
+//!   `1 - 2/(exp(2x) + 1)`, of the absolute value, and then with the sign of `x`.
 //! - `rms_norm(x)ᵢ = (xᵢ·s)·wᵢ` with `s = 1/√(dot(x, x)/n + ε)`: the [dot](super::dot) of 64 lanes, then a division, an
 //!   addition, a square root and a division (Zhang and Sennrich, 2019).
 //! - `rope`: a pair `(a, b)` becomes `(fma(a, cos, -(b·sin)), fma(a, sin, b·cos))` (Su et al., 2021). Pairs are
@@ -63,6 +65,12 @@ pub(super) type Exp = unsafe fn(x: &mut [f32]);
 /// # Safety
 /// As for [`Gate`].
 pub(super) type Add = unsafe fn(x: &mut [f32], y: &[f32]);
+
+/// `x[i] = cap · tanh(x[i] / cap)`.
+///
+/// # Safety
+/// The CPU has the features that the sibling enables.
+pub(super) type SoftCap = unsafe fn(x: &mut [f32], cap: f32);
 
 /// Which elements of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +149,13 @@ impl Kernels {
         assert_eq!(x.len(), y.len(), "add: lengths of x and y");
         // SAFETY: the lengths agree; `Kernels` is made from an `Isa`, which proves the features.
         unsafe { (self.add.run)(x, y) }
+    }
+
+    /// `x[i] = cap · tanh(x[i] / cap)`, by the [contract](self): numbers well below the cap hardly change, and none exceeds
+    /// it.
+    pub fn soft_cap(&self, x: &mut [f32], cap: f32) {
+        // SAFETY: the `Isa` proves the features.
+        unsafe { (self.soft_cap.run)(x, cap) }
     }
 
     /// Replaces `x[i]` by `exp(x[i] - m)`, `m` the maximum, and returns `m` and the sum of the

@@ -39,6 +39,11 @@ pub fn add(x: &mut [f32], y: &[f32]) {
 }
 
 #[target_feature(enable = "neon")]
+pub fn soft_cap(x: &mut [f32], cap: f32) {
+    scalar::soft_cap_body::<Fast>(x, cap);
+}
+
+#[target_feature(enable = "neon")]
 pub fn exp_sum(x: &mut [f32]) -> (f32, f32) {
     scalar::exp_sum_body::<Fast>(x)
 }

@@ -26,6 +26,9 @@ pub enum Architecture {
     Phi3,
     /// SmolLM 3: the layout of Llama; no rotation in every fourth layer.
     SmolLm3,
+    /// Gemma 2: norms after each half of a layer too, soft caps on scores and logits, a sliding window in every second
+    /// layer.
+    Gemma2,
     /// Gemma 3, its text part: norms after each half of a layer too, and on queries and keys; a
     /// sliding window in most layers.
     Gemma3,
@@ -33,7 +36,7 @@ pub enum Architecture {
 
 impl Architecture {
     /// Every architecture.
-    pub const ALL: [Architecture; 9] = [
+    pub const ALL: [Architecture; 10] = [
         Self::Llama,
         Self::Mistral3,
         Self::Qwen2,
@@ -42,6 +45,7 @@ impl Architecture {
         Self::Qwen3Moe,
         Self::Phi3,
         Self::SmolLm3,
+        Self::Gemma2,
         Self::Gemma3,
     ];
 
@@ -56,6 +60,7 @@ impl Architecture {
             Self::Qwen3Moe => "qwen3moe",
             Self::Phi3 => "phi3",
             Self::SmolLm3 => "smollm3",
+            Self::Gemma2 => "gemma2",
             Self::Gemma3 => "gemma3",
         }
     }
@@ -75,7 +80,21 @@ impl Architecture {
 
     /// Embeddings that are scaled, and norms after each half of a layer.
     pub(crate) fn is_gemma(self) -> bool {
-        self == Self::Gemma3
+        matches!(self, Self::Gemma2 | Self::Gemma3)
+    }
+
+    /// Elements of a head by which scores are scaled: of the largest models of a family, which their layers tell, not
+    /// those that it has.
+    pub(crate) fn scaled_by(self, layers: usize, head_dim: usize, share: usize) -> usize {
+        match (self, layers) {
+            (Self::Gemma2, 46) | (Self::Gemma3, 62) => share,
+            _ => head_dim,
+        }
+    }
+
+    /// Soft caps of scores and of logits, where the file does not tell.
+    pub(crate) fn soft_caps(self) -> [Option<f32>; 2] {
+        if self == Self::Gemma2 { [Some(50.0), Some(30.0)] } else { [None; 2] }
     }
 
     /// Whether queries, keys and values have biases; where they need not, they may.
@@ -102,6 +121,7 @@ impl Architecture {
     pub(crate) fn window_pattern(self) -> Option<WindowPattern> {
         match self {
             Self::Phi3 => Some(WindowPattern::All),
+            Self::Gemma2 => Some(WindowPattern::AllButLastOf(2)),
             Self::Gemma3 => Some(WindowPattern::AllButLastOf(6)),
             _ => None,
         }
@@ -147,5 +167,26 @@ impl Gate {
             Gate::Silu => kernels.silu_mul(gate, up),
             Gate::Gelu => kernels.gelu_mul(gate, up),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_of_the_largest_gemmas_are_scaled_by_the_embeddings_share() {
+        // 27B: 4608 elements and 32 heads of 128; 5376 and 32 of 128. Smaller ones: the head's own.
+        assert_eq!(Architecture::Gemma2.scaled_by(46, 128, 4608 / 32), 144);
+        assert_eq!(Architecture::Gemma3.scaled_by(62, 128, 5376 / 32), 168);
+        assert_eq!(Architecture::Gemma2.scaled_by(26, 256, 2304 / 8), 256);
+        assert_eq!(Architecture::Qwen3.scaled_by(46, 128, 64), 128);
+    }
+
+    #[test]
+    fn every_fourth_layer_of_smollm3_does_not_rotate() {
+        let rotates = |i| Architecture::SmolLm3.rotates(i);
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(rotates), [true, true, true, false].repeat(2)[..]);
+        assert!((0..8).all(|i| Architecture::Llama.rotates(i)));
     }
 }

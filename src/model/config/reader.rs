@@ -88,6 +88,13 @@ impl<'a> Reader<'a> {
         self.number_where(key, "above 0", |x| x > 0.0)
     }
 
+    /// A soft cap, where the architecture has it; 0 is how some writers say none.
+    pub fn soft_cap(&self, key: &str, default: Option<f32>) -> Result<Option<f32>, Error> {
+        let Some(default) = default else { return Ok(None) };
+        let cap = self.number_where(key, "that is not negative", |x| x >= 0.0)?;
+        Ok(Some(cap.unwrap_or(default)).filter(|&cap| cap > 0.0))
+    }
+
     /// The rows of the embedding table, which has one for each token of the vocabulary, if the file
     /// has that too.
     pub fn vocab(&self, embedding: usize) -> Result<usize, Error> {
@@ -124,7 +131,10 @@ impl<'a> Reader<'a> {
             && self.file.metadata().u64(&format!("{}.{key}", self.architecture))? == Some(0);
         match self.architecture.window_pattern() {
             // Writers of this architecture say none by 0.
-            Some(_) if !zero => self.optional_count(key),
+            Some(_) if !zero => {
+                let default = (self.architecture == Architecture::Gemma2).then_some(4096);
+                Ok(self.optional_count(key)?.or(default))
+            }
             _ => Ok(None),
         }
     }
