@@ -99,7 +99,9 @@ impl Pace {
         let draft = if evidence > 0 { 0.0 } else { self.draft.unwrap_or(DRAFT * plain) };
         let mut best = (0, WORTH / plain);
         let (mut reach, mut tokens) = (1.0, 1.0);
-        for n in 1..=most.min(MAX_DRAFT) {
+        // What was never measured may take far longer than it seems: no step is more than about twice the longest so far.
+        let longest = self.passes.iter().rposition(Option::is_some).unwrap_or(0);
+        for n in 1..=most.min(MAX_DRAFT).min(2 * longest + 2) {
             let class = class(evidence, n - 1);
             reach *= self.classes[class].probability(PRIOR[class]);
             tokens += reach;
@@ -207,6 +209,7 @@ mod tests {
     fn a_draft_is_as_long_as_its_tokens_are_likely() {
         let mut pace = Pace::default();
         pace.passed(0, 1, cost(0, 0.2), true);
+        pace.passes[MAX_DRAFT] = Some(cost(MAX_DRAFT, 0.2));
         pace.balance = 1.0;
         let mut lengths = Vec::new();
         for accepted in [0, 5, 8, 9, 10] {
