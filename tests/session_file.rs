@@ -74,6 +74,10 @@ fn a_session_that_is_taken_up_goes_on_with_the_bits_of_one_that_never_stopped() 
         let (saver, loader) = (model(name, Isa::detect()), model(name, Isa::SCALAR));
         let (one, two) = (pool(1), pool(2));
         for cache in CacheType::ALL {
+            // Heads of Q8_0 are whole blocks.
+            if cache == CacheType::Q8_0 && !saver.config().head_dim.is_multiple_of(32) {
+                continue;
+            }
             // Groups of 16 keys that are whole, and not.
             for n in [0, 1, 15, 16, 17, 40] {
                 let text = tokens(n + 9);
