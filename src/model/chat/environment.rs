@@ -66,7 +66,7 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
     environment.remove_filter("zip");
     environment.add_filter(generation::SIZED, sized);
     // For Python none is not iterable, for the engine it is.
-    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("iterable", iterable);
     environment.add_filter("tojson", json::tojson);
     environment.add_function(
         "raise_exception",
@@ -78,6 +78,10 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
     environment.add_function("strftime_now", move |format: String| strftime(&format, clock));
     environment.add_template_owned(NAME, source.to_owned()).map_err(failed)?;
     Ok(environment)
+}
+
+fn iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
 }
 
 /// The value as it is, if it is no list that is too long to be added to.
