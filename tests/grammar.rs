@@ -59,7 +59,7 @@ fn schemas() -> [Value; 5] {
     [
         json!({"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
             "required": ["name", "age"], "additionalProperties": false}),
-        json!({"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 5}),
+        json!({"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 5}),
         json!({"enum": ["red", "green", {"x": 1}]}),
         json!({"type": "object", "properties": {"list": {"type": "array", "items": {"$ref": "#/$defs/point"}, "minItems": 1}},
             "required": ["list"], "additionalProperties": false,

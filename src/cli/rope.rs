@@ -47,15 +47,15 @@ impl RopeArgs {
             }
             scale => scale.map(|x| 1.0 / x),
         };
-        let mut options = RopeOptions::default();
-        options.scaling = self.rope_scaling;
-        options.scale = self.rope_scale.or(inverse);
-        options.base = self.rope_freq_base;
-        options.original_context = self.yarn_orig_ctx;
-        options.yarn_ext_factor = self.yarn_ext_factor;
-        options.yarn_attention_factor = self.yarn_attn_factor;
-        options.yarn_beta_fast = self.yarn_beta_fast;
-        options.yarn_beta_slow = self.yarn_beta_slow;
-        Ok(options)
+        Ok(RopeOptions {
+            scaling: self.rope_scaling,
+            scale: self.rope_scale.or(inverse),
+            base: self.rope_freq_base,
+            original_context: self.yarn_orig_ctx,
+            yarn_ext_factor: self.yarn_ext_factor,
+            yarn_attention_factor: self.yarn_attn_factor,
+            yarn_beta_fast: self.yarn_beta_fast,
+            yarn_beta_slow: self.yarn_beta_slow,
+        })
     }
 }

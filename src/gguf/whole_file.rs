@@ -23,6 +23,7 @@ impl WholeFile {
     }
 
     /// Where it is to be.
+    #[cfg(feature = "cli")]
     pub fn path(&self) -> &Path {
         &self.path
     }

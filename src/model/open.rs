@@ -91,7 +91,11 @@ fn read(
     let all = path.metadata().map_or(0, |file| file.len());
     std::thread::scope(|scope| {
         let (done, opened) = mpsc::channel();
-        scope.spawn(move || done.send(Gguf::open(path, &options)));
+        scope.spawn(move || {
+            let opened = Gguf::open(path, &options);
+            // The receiver waits until something comes.
+            let _ = done.send(opened);
+        });
         loop {
             match opened.recv_timeout(OFTEN) {
                 Err(RecvTimeoutError::Timeout) => progress(bytes_read.load(Relaxed), all),

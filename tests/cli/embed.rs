@@ -26,7 +26,7 @@ fn texts_of_a_file_have_the_vectors_that_they_have_alone() {
         assert_eq!(got.len(), 3);
         for (text, got) in ["the and in on", "an", "the the"].iter().zip(&got) {
             let alone = embed(&[&["-p", text], options].concat()).json();
-            assert_eq!(vectors(&alone), [got.clone()], "{text}");
+            assert_eq!(vectors(&alone), std::slice::from_ref(got), "{text}");
             assert_eq!(Some(got.len() as u64), alone["dimension"].as_u64());
             let len: f32 = got.iter().map(|x| x * x).sum();
             assert_eq!((len - 1.0).abs() < 1e-5, options.len() == 2, "{len}");

@@ -149,7 +149,7 @@ fn an_end_of_generation_token_ends_the_text_unless_it_is_ignored() {
     assert!(tokenizer.is_end_of_generation(end));
     // Says a token three times, then ends.
     let mut chooser = |_: &Kernels, _: &mut [f32], history: &[u32]| {
-        if history.len() % 4 == 0 { end } else { 70 }
+        if history.len().is_multiple_of(4) { end } else { 70 }
     };
     let mut session = session(&model, &pool);
     for (ignore_end, want) in [(false, 4), (true, 9)] {

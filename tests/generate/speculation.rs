@@ -221,10 +221,10 @@ fn drawn_tokens_have_the_probabilities_of_the_model_whatever_is_drafted() {
         (0..3).map(|i| (ids[i], weights[i] / sum)).collect::<Vec<_>>()
     };
     let mut expected = Vec::new();
-    for (first, p) in three(&session.logits().to_vec()) {
+    for (first, p) in three(session.logits()) {
         session.truncate(start.len());
         session.forward(&[first]).unwrap();
-        for (second, q) in three(&session.logits().to_vec()) {
+        for (second, q) in three(session.logits()) {
             expected.push(((first, second), p * q));
         }
     }

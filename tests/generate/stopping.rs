@@ -125,7 +125,7 @@ fn a_flag_that_is_taken_back_at_once_still_forgets_the_batch_if_a_piece_was_left
                     Err(error) => {
                         cancelled += 1;
                         assert!(matches!(error, Error::Cancelled), "{error}");
-                        assert!(session.position() % 16 == 0, "{}", session.position());
+                        assert!(session.position().is_multiple_of(16), "{}", session.position());
                     }
                 }
             }

@@ -245,7 +245,9 @@ fn attention_agrees_with_softmax_in_f64() {
     for cap in [None, Some(1.5)] {
         let (mut out, mut state) = (vec![0.0; head_dim], [Softmax::EMPTY]);
         let queries = Queries { q: &q, head_dim, heads: 1, stride: head_dim, cap };
-        SCALAR.attend_queries(queries, cache, &[5..n], &mut out, &mut state);
+        let visible = 5..n;
+        let visible = std::slice::from_ref(&visible);
+        SCALAR.attend_queries(queries, cache, visible, &mut out, &mut state);
         let score = |p: usize| -> f64 {
             let s: f64 =
                 (0..head_dim).map(|d| f64::from(q[d]) * f64::from(keys[p * head_dim + d])).sum();

@@ -302,7 +302,7 @@ impl<E: Load> At<'_, E> {
                         let from = run_keys[n].add(i * KEY_LANES);
                         key[n] = E::load::<L>(from, scales[n]);
                         let is_first = n * L::LANES % KEY_LANES == 0;
-                        if is_first && i * KEY_LANES * size_of::<E::Unit>() % LINE == 0 {
+                        if is_first && (i * KEY_LANES * size_of::<E::Unit>()).is_multiple_of(LINE) {
                             fetch(from.wrapping_byte_add(AHEAD));
                             fetch(values.wrapping_add(from.offset_from_unsigned(keys)));
                         }

@@ -278,12 +278,12 @@ fn accumulate_strip<A: Arith, E: Widen, const N: usize>(
     let mut acc: [[f32; 8]; N] = core::array::from_fn(|n| core::array::from_fn(|j| out[8 * n + j]));
     for (p, &e) in e.iter().enumerate() {
         let value = &values[p * units..][..units];
-        for n in 0..N {
+        for (n, acc) in acc.iter_mut().enumerate() {
             let d = d + 8 * n;
             let eight = value[E::value_at(d)..].as_chunks().0;
             let v = E::widen8::<A>(&eight[0], E::value_scales::<A>(value, d));
             for j in 0..8 {
-                acc[n][j] = A::fma(e, v[j], acc[n][j]);
+                acc[j] = A::fma(e, v[j], acc[j]);
             }
         }
     }

@@ -86,7 +86,7 @@ fn power_of_two(n: i32) -> f32 {
 
 /// Of `tanh x = x + x³·p(x²)` below [`TANH_SMALL`], those of the highest powers first (Cephes, `tanhf`).
 pub const TANH_COEFFICIENTS: [f32; 5] =
-    [-0.005_704_988_7, 0.020_639_089, -0.053_739_716, 0.133_314_42, -0.333_332_82];
+    [-0.005_704_988_7, 0.020_639_09, -0.053_739_716, 0.133_314_42, -0.333_332_8];
 /// From here on the exponential serves better.
 pub const TANH_SMALL: f32 = 0.625;
 

@@ -65,6 +65,7 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
     environment.remove_filter("chain");
     environment.remove_filter("zip");
     environment.add_filter(generation::SIZED, sized);
+    environment.add_filter("sum", sum);
     // For Python none is not iterable, for the engine it is.
     environment.add_test("iterable", iterable);
     environment.add_filter("tojson", json::tojson);
@@ -82,6 +83,26 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
 
 fn iterable(value: &Value) -> bool {
     !value.is_none() && value.try_iter().is_ok()
+}
+
+/// The sum of numbers. The engine's own adds up lists too, whose length nobody pays for.
+fn sum(list: &Value) -> Result<Value, minijinja::Error> {
+    let wrong = |value: &Value| {
+        let message = format!("sum adds up numbers, not {}", value.kind());
+        minijinja::Error::new(ErrorKind::InvalidOperation, message)
+    };
+    let (mut whole, mut total, mut is_whole) = (0i64, 0f64, true);
+    for value in list.try_iter()? {
+        if value.kind() != ValueKind::Number {
+            return Err(wrong(&value));
+        }
+        total += f64::try_from(value.clone())?;
+        match i64::try_from(value.clone()).ok().and_then(|n| whole.checked_add(n)) {
+            Some(sum) if value.is_integer() => whole = sum,
+            _ => is_whole = false,
+        }
+    }
+    Ok(if is_whole { Value::from(whole) } else { Value::from(total) })
 }
 
 /// The value as it is, if it is no list that is too long to be added to.

@@ -93,7 +93,7 @@ fn local_offset(seconds: i64) -> i64 {
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to values that outlive the call.
     let done = unsafe { libc::localtime_r(&raw const time, &raw mut local) };
-    if done.is_null() { 0 } else { i64::from(local.tm_gmtoff) }
+    if done.is_null() { 0 } else { local.tm_gmtoff as i64 }
 }
 
 #[cfg(not(unix))]

@@ -77,16 +77,17 @@ pub struct RopeOptions {
 impl RopeOptions {
     /// Whether every number makes sense by itself.
     fn check(&self) -> Result<(), Error> {
-        let above_0 = |x: f32| x > 0.0;
-        let not_negative = |x: f32| x >= 0.0;
-        let share = |x: f32| (0.0..=1.0).contains(&x);
-        let numbers: [(&str, Option<f32>, &str, &dyn Fn(f32) -> bool); 6] = [
-            ("the rope scale", self.scale, "above 0", &above_0),
-            ("the rope base", self.base, "above 0", &above_0),
-            ("the YaRN extrapolation factor", self.yarn_ext_factor, "from 0 to 1", &share),
-            ("the YaRN attention factor", self.yarn_attention_factor, "above 0", &above_0),
-            ("YaRN's fast beta", self.yarn_beta_fast, "that is not negative", &not_negative),
-            ("YaRN's slow beta", self.yarn_beta_slow, "that is not negative", &not_negative),
+        let above_0 = |x| x > 0.0;
+        let not_negative = |x| x >= 0.0;
+        let share = |x| (0.0..=1.0).contains(&x);
+        type Number = (&'static str, Option<f32>, &'static str, fn(f32) -> bool);
+        let numbers: [Number; 6] = [
+            ("the rope scale", self.scale, "above 0", above_0),
+            ("the rope base", self.base, "above 0", above_0),
+            ("the YaRN extrapolation factor", self.yarn_ext_factor, "from 0 to 1", share),
+            ("the YaRN attention factor", self.yarn_attention_factor, "above 0", above_0),
+            ("YaRN's fast beta", self.yarn_beta_fast, "that is not negative", not_negative),
+            ("YaRN's slow beta", self.yarn_beta_slow, "that is not negative", not_negative),
         ];
         for (name, number, expected, sound) in numbers {
             if let Some(x) = number.filter(|&x| !(x.is_finite() && sound(x))) {
@@ -190,7 +191,7 @@ fn yarn_magnitude(scale: f32, log_multiplier: Option<f32>) -> f64 {
 fn dims(reader: &Reader<'_>, head_dim: usize) -> Result<usize, Error> {
     let architecture = reader.architecture;
     let dims = reader.optional_count("rope.dimension_count")?;
-    if dims.is_none() && head_dim % 2 != 0 {
+    if dims.is_none() && !head_dim.is_multiple_of(2) {
         return Err(reader.error(format!(
             "heads have {head_dim} elements; expected an even number, or \
              `{architecture}.rope.dimension_count`"
