@@ -59,7 +59,7 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(failed)?);
     environment.set_recursion_limit(RECURSION);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(method);
     environment.remove_global("debug");
     // These are not Jinja's, and make lists whose length nobody pays for.
     environment.remove_filter("chain");
@@ -79,6 +79,37 @@ pub(super) fn parse(source: &str, clock: Clock) -> Result<Environment<'static>, 
     environment.add_function("strftime_now", move |format: String| strftime(&format, clock));
     environment.add_template_owned(NAME, source.to_owned()).map_err(failed)?;
     Ok(environment)
+}
+
+/// Python's methods. What `str.format` pads to a width that the engine does not count is refused.
+fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, minijinja::Error> {
+    if name == "format" && value.as_str().is_some_and(is_wide) {
+        let message = "str.format with a width above 9999, or one that is an argument";
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
+}
+
+/// Whether a field of a format has a number of more than four digits, or a field within.
+fn is_wide(format: &str) -> bool {
+    let (mut depth, mut digits) = (0, 0);
+    for byte in format.replace("{{", "").replace("}}", "").bytes() {
+        digits = if depth > 0 && byte.is_ascii_digit() { digits + 1 } else { 0 };
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = 0,
+            _ => {}
+        }
+        if depth > 1 || digits > 4 {
+            return true;
+        }
+    }
+    false
 }
 
 fn iterable(value: &Value) -> bool {
