@@ -56,10 +56,14 @@ run() {
     echo "== aarch64 tests on $cpu" >&2
     QEMU_CPU=$cpu cargo test --target "$triple" "$@"
 }
-# All tests where every kernel runs; what depends on the CPU's features on the others.
-run max --lib --tests "$@"
+# Where every kernel runs, all tests of what lies below a text: kernels, formats, files, the forward pass. What is built of these
+# (texts, sessions, chat, the command line) knows no CPU, and emulation takes minutes for it. On the others, what depends on
+# their features.
+kernels=(--test siblings --test rows --test abi)
+run max --lib "${kernels[@]}" --test formats --test forward --test gguf --test hostile --test interpreted --test quantize --test session_file \
+    --test tensor "$@"
 for cpu in neoverse-n1 cortex-a53; do
-    run "$cpu" --test siblings --test rows --test abi "$@"
+    run "$cpu" "${kernels[@]}" "$@"
     run "$cpu" --test forward "$@" -- digests
     run "$cpu" --lib "$@" -- kernels:: matmul:: formats:: isa::
 done
