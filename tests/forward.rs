@@ -350,6 +350,8 @@ fn tokens_that_share_experts_get_the_bits_that_they_get_alone() {
 fn digests_of_the_logits_are_those_of_every_other_cpu() {
     let path = "tests/data/digests.txt";
     for isa in Isa::available() {
+        // Emulated, each level but the best computes every model, and every type of weights in one.
+        let all = !emulated() || isa == Isa::detect();
         let mut digests = String::new();
         let mut digest = |r: &Reference, file_type: FileType, cache| {
             let mut hash = Sha256::new();
@@ -366,7 +368,8 @@ fn digests_of_the_logits_are_those_of_every_other_cpu() {
             for cache in CacheType::ALL.into_iter().filter(|&cache| takes(cache, &r)) {
                 digest(&r, FileType::F32, cache);
             }
-            for &file_type in digest_types(&r) {
+            let types = if all || r.name == "llama-linear" { digest_types(&r) } else { &[] };
+            for &file_type in types {
                 let r = quantised(&r, file_type, isa);
                 digest(&r, file_type, CacheType::F16);
                 std::fs::remove_file(r.file).unwrap();
@@ -376,9 +379,9 @@ fn digests_of_the_logits_are_those_of_every_other_cpu() {
             std::fs::write(path, &digests).unwrap();
         }
         let want = std::fs::read_to_string(path).unwrap();
-        for (digest, want) in digests.lines().zip(want.lines()) {
-            assert_eq!(digest, want, "at {}", isa.level());
+        for digest in digests.lines() {
+            assert!(want.lines().any(|want| want == digest), "at {}: {digest}", isa.level());
         }
-        assert_eq!(digests.lines().count(), want.lines().count());
+        assert!(!all || digests.lines().count() == want.lines().count(), "digests of {path}");
     }
 }

@@ -1,5 +1,4 @@
-//! The definition's body with hardware's fused multiply-add and f16 conversion; blocks of queries with eight keys or
-//! elements in a register.
+//! Blocks of queries with eight keys or elements in a register.
 
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -12,14 +11,27 @@ use crate::kernels::arith::Fast;
 
 macro_rules! siblings {
     ($($attend:ident, $attend_queries:ident: $storage:ident;)+) => {$(
+        /// A block of one query.
+        ///
+        /// # Safety
+        /// As [`Attend`](super::Attend).
         #[target_feature(enable = "avx2,fma,f16c")]
-        pub fn $attend(
+        pub unsafe fn $attend(
             q: &[f32],
             cache: HeadCache<'_, $storage>,
             visible: Range<usize>,
             out: &mut [f32],
         ) -> Softmax {
-            scalar::attend::<Fast, $storage>(q, cache, None, visible, out)
+            let mut state = [Softmax::EMPTY];
+            let queries = Queries { q, head_dim: q.len(), heads: 1, stride: q.len(), cap: None };
+            let visible = core::slice::from_ref(&visible);
+            // SAFETY: by the caller: one query, one state, and an output of its length; the features are enabled.
+            unsafe {
+                blocked::attend_queries::<Fast, Ymm, $storage>(
+                    queries, cache, visible, out, &mut state,
+                );
+            }
+            state[0]
         }
 
         /// # Safety

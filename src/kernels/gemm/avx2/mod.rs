@@ -288,12 +288,13 @@ fn interleave<B: Interleave, const SUMS_OF_16: bool>(w: [&B; MR], panel: &mut Pa
     let [scales, mins] = [0, 1].map(|i| factors.map(|factors| factors[i]));
     for part in 0..32 / B::SHARED {
         let (scales, mins) = (byte_pairs(&scales, part), byte_pairs(&mins, part));
-        for i in 4 * part..4 * part + 4 {
-            for (out, first) in panel.scales[2 * i..].iter_mut().zip([0, 8]) {
+        let outs = panel.scales.as_chunks_mut::<2>().0.iter_mut().enumerate();
+        for (i, scale_out) in outs.skip(4 * part).take(4) {
+            for (out, first) in scale_out.iter_mut().zip([0, 8]) {
                 store_words(word_pairs(scales[i % 4], first, first), out);
             }
             if B::OFFSET == 0 && SUMS_OF_16 && B::SHARED == 32 {
-                for (out, first) in panel.mins[2 * i..].iter_mut().zip([0, 8]) {
+                for (out, first) in panel.mins.as_chunks_mut::<2>().0[i].iter_mut().zip([0, 8]) {
                     store_words(word_pairs(mins[i % 4], first, first), out);
                 }
             } else if B::OFFSET == 0 {
