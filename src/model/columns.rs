@@ -18,10 +18,6 @@ const _: () = assert!(GATED.is_multiple_of(SUPER_BLOCK));
 /// Columns that are worth unpacking a strip for: it costs as much as some of them.
 const LEAST_COLUMNS: usize = 64;
 
-/// Fewer columns leave nothing that a chunk of rows would share but the reading of weights: small chunks keep threads from waiting
-/// for each other at the end, and results are too short to be kept from memory.
-const MANY_COLUMNS: usize = 32;
-
 /// Rows of activations as bytes, in each form that the matrices want which they are for; it grows to the largest seen.
 #[derive(Default)]
 pub struct Quantised {
@@ -44,7 +40,8 @@ impl Quantised {
         threads: usize,
     ) -> Option<(ActScale, Strips<'_, ActBlock>)> {
         let scale = matrix.format().activation()?;
-        let many = rows >= MANY_COLUMNS && matrix.k >= GATED / 2 * threads;
+        // Results of few are too short to be kept from memory.
+        let many = rows > gemm::FEW && matrix.k >= GATED / 2 * threads;
         many.then(|| {
             let _ = self.rows(rows, &[matrix]);
             let [len_32, len_256] = self.lens;
@@ -125,9 +122,10 @@ impl Columns<'_> {
         let many = total.div_ceil(4 * threads).next_multiple_of(gemm::ROWS).clamp(64, gemm::MC);
         let products = products.map(|(matrix, out)| {
             let (weights, x) = self.factors(matrix);
-            let range = if columns >= MANY_COLUMNS {
+            let range = if columns > gemm::FEW {
                 many..=many
             } else if matmul::Scratch::tile_len(columns) > 0 {
+                // All that a chunk shares is the reading of weights: small ones keep threads from waiting for each other.
                 gemm::ROWS..=many
             } else {
                 let least = (LEAST_BYTES / weights.row_bytes().max(1)).next_multiple_of(gemm::MR);

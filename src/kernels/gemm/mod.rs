@@ -57,6 +57,10 @@ pub const NR: usize = 6;
 /// longer on Zen 3 (docs/matmul.md).
 pub const MC: usize = 512;
 
+/// Columns that are few, at most: at AVX2 they have loops of their own. More gain more by sharing what is broadcast than by memory's order
+/// (docs/matmul.md).
+pub const FEW: usize = 24;
+
 /// A super-block of eight rows.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]

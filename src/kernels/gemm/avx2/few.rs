@@ -13,14 +13,11 @@
 
 use core::arch::x86_64::*;
 
-use super::super::{Layout, MR, NR, Panel, Workspace};
+use super::super::{FEW, Layout, MR, NR, Panel, Workspace};
 use super::micro::{floats, load as register, words};
 use super::unpack::Interleave;
 use super::{interleave, start};
 use crate::formats::ActBlock;
-
-/// Columns that this serves, at most: more gain more by sharing what is broadcast than by memory's order (docs/matmul.md).
-const MOST: usize = 24;
 
 /// How a [`Workspace`] is laid out.
 #[derive(Clone, Copy)]
@@ -43,7 +40,7 @@ unsafe impl Layout for Space {}
 
 /// Whether this serves columns of so many super-blocks, and is the faster way.
 pub(super) fn suits<B: Interleave>(columns: usize, blocks: usize) -> bool {
-    columns <= MOST && (B::OFFSET == 0 || columns * blocks <= STARTS)
+    columns <= FEW && (B::OFFSET == 0 || columns * blocks <= STARTS)
 }
 
 /// As [`product`](super::product), of rows that are not packed.
