@@ -5,8 +5,8 @@
 //! is loaded and widened for one of them; twelve sums of six queries take it six times from a register. For each two
 //! registers of keys (or values) there are two loads, six broadcasts and twelve multiply-adds: with two of either a
 //! cycle, 6 cycles, and the twelve chains hide a latency of 4. Of q8_0 the two registers are multiplied by scales besides, 7
-//! cycles. Few queries read keys and values from memory once, and wait for it: what lies ahead is asked for while keys are
-//! multiplied (`docs/attention.md`).
+//! cycles. Few queries read keys and values from memory once, and wait for it: the first block asks for the values of a tile
+//! while it multiplies the keys, and for the next keys while it multiplies values (`docs/attention.md`).
 //!
 //! Every query has the chains of the [definition](super::scalar), in its order: a block only takes steps of different
 //! queries in turn.
@@ -14,6 +14,7 @@
 // Registers are named by several indices at once.
 #![allow(clippy::needless_range_loop)]
 
+use core::array;
 use core::ops::Range;
 
 use half::f16;
@@ -25,9 +26,6 @@ use crate::kernels::arith::Arith;
 use crate::kernels::dot::scalar::fold;
 use crate::kernels::elementwise::scalar::{exp, soft_cap_body};
 
-/// Bytes between the keys at hand and those that are asked for meanwhile: the distance of the rows of weights
-/// (`docs/matmul.md`, decoding).
-const AHEAD: usize = 4096;
 /// Bytes that are asked for together.
 const LINE: usize = 64;
 
@@ -156,8 +154,12 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
     else {
         return;
     };
+    let units = E::units(queries.head_dim);
     // A tile of keys and values stays in the first-level cache while all queries pass.
     for tile in (first - first % TILE..last).step_by(TILE) {
+        let keys = cache.keys.as_ptr().wrapping_add(tile * units);
+        let values = cache.values.as_ptr().wrapping_add(tile * units);
+        let next = if tile + TILE < last { keys.wrapping_add(TILE * units) } else { values };
         let (mut out, mut states, mut row) = (&mut *out, &mut *states, 0);
         while !states.is_empty() {
             // Each number more is code that is seldom run.
@@ -169,16 +171,19 @@ pub unsafe fn attend_queries<A: Arith, L: Lanes, E: Load>(
             };
             let ((these, after), (part, rest)) =
                 (states.split_at_mut(rows), out.split_at_mut(rows * queries.head_dim));
-            let at = At { queries, cache, visible, tile, row };
+            // The first block asks for what is read next, the others, where they ask, for what is there.
+            let ahead = if row == 0 { (values, next) } else { (keys, values) };
+            let at = At { queries, cache, visible, tile, row, ahead };
             // SAFETY: as many queries as there are states, and elements of the output; the rest by the caller. Of sixteen
             // registers, at most twelve hold sums, four keys or values.
             unsafe {
                 match rows {
-                    1 => at.block::<A, L, 1, 4>(part, these),
-                    2 => at.block::<A, L, 2, 4>(part, these),
-                    3 => at.block::<A, L, 3, 2>(part, these),
-                    4 => at.block::<A, L, 4, 2>(part, these),
-                    _ => at.block::<A, L, 6, 2>(part, these),
+                    1 => at.block::<A, L, 1, 4, true>(part, these),
+                    2 => at.block::<A, L, 2, 4, true>(part, these),
+                    3 => at.block::<A, L, 3, 2, true>(part, these),
+                    4 => at.block::<A, L, 4, 2, true>(part, these),
+                    _ if row == 0 => at.block::<A, L, 6, 2, true>(part, these),
+                    _ => at.block::<A, L, 6, 2, false>(part, these),
                 }
             }
             (out, states, row) = (rest, after, row + rows);
@@ -193,6 +198,8 @@ struct At<'a, E: Load> {
     visible: &'a [Range<usize>],
     tile: usize,
     row: usize,
+    /// Where what is asked for meanwhile begins: while keys are read, and while values are.
+    ahead: (*const E::Unit, *const E::Unit),
 }
 
 /// Scores, later their exponentials, of a tile.
@@ -206,7 +213,7 @@ impl<E: Load> At<'_, E> {
     /// # Safety
     /// As [`attend_queries`], and there are so many queries from `self.row` on.
     #[inline(always)]
-    unsafe fn block<A: Arith, L: Lanes, const R: usize, const W: usize>(
+    unsafe fn block<A: Arith, L: Lanes, const R: usize, const W: usize, const FETCH: bool>(
         &self,
         out: &mut [f32],
         states: &mut [Softmax],
@@ -230,7 +237,7 @@ impl<E: Load> At<'_, E> {
         }
         let mut e = [Scores([0.0; TILE]); R];
         // SAFETY: the cache holds groups of keys up to the last visible one whole.
-        unsafe { self.scores::<L, R, W>(&query, end, &mut e) };
+        unsafe { self.scores::<L, R, W, FETCH>(&query, end, &mut e) };
         if let Some(cap) = cap {
             for e in &mut e {
                 soft_cap_body::<A>(&mut e.0, cap);
@@ -238,13 +245,13 @@ impl<E: Load> At<'_, E> {
         }
         let corrections = softmax::<A, R>(&mut e, &seen, states);
         // SAFETY: the cache holds the values up to the last visible one.
-        unsafe { self.accumulate::<A, L, R, W>(&e, &seen, &corrections, out) };
+        unsafe { self.accumulate::<A, L, R, W, FETCH>(&e, &seen, corrections, out) };
     }
 
     /// Scores of the keys before `end`, by whole groups: those of keys that are not visible are computed from whatever
     /// lies there, and not used.
     #[inline(always)]
-    unsafe fn scores<L: Lanes, const R: usize, const W: usize>(
+    unsafe fn scores<L: Lanes, const R: usize, const W: usize, const FETCH: bool>(
         &self,
         query: &[*const f32; R],
         end: usize,
@@ -254,19 +261,19 @@ impl<E: Load> At<'_, E> {
         let mut first = 0;
         while first + W <= registers {
             // SAFETY: by the caller.
-            unsafe { self.score_keys::<L, R, W>(query, first, e) };
+            unsafe { self.score_keys::<L, R, W, FETCH>(query, first, e) };
             first += W;
         }
         while first < registers {
             // SAFETY: by the caller.
-            unsafe { self.score_keys::<L, R, 1>(query, first, e) };
+            unsafe { self.score_keys::<L, R, 1, FETCH>(query, first, e) };
             first += 1;
         }
     }
 
     /// The scores of `N` registers of keys.
     #[inline(always)]
-    unsafe fn score_keys<L: Lanes, const R: usize, const N: usize>(
+    unsafe fn score_keys<L: Lanes, const R: usize, const N: usize, const FETCH: bool>(
         &self,
         query: &[*const f32; R],
         first: usize,
@@ -283,8 +290,9 @@ impl<E: Load> At<'_, E> {
                 groups[n] = keys.add(key / KEY_LANES * KEY_LANES * units);
                 lanes[n] = key % KEY_LANES;
             }
-            // From a key to what lies as far into the values of the tile.
-            let values = self.cache.values.as_ptr().wrapping_add(self.tile * units);
+            // What lies as far into what is asked for as a key into the tile.
+            let ahead =
+                |key: *const E::Unit| self.ahead.0.wrapping_add(key.offset_from_unsigned(keys));
             let mut sums = [[L::splat(0.0); N]; R];
             let mut d = 0;
             while d < head_dim {
@@ -294,7 +302,9 @@ impl<E: Load> At<'_, E> {
                 for n in 0..N {
                     scales[n] = E::key_scale::<L>(groups[n], d, lanes[n]);
                     run_keys[n] = groups[n].add(E::key_at(d) + lanes[n]);
-                    fetch(groups[n].wrapping_add(KEY_LANES * E::units(d)).wrapping_byte_add(AHEAD));
+                    if FETCH {
+                        fetch(ahead(groups[n].add(KEY_LANES * E::units(d))));
+                    }
                 }
                 for i in 0..run {
                     let mut key = [L::splat(0.0); N];
@@ -302,9 +312,9 @@ impl<E: Load> At<'_, E> {
                         let from = run_keys[n].add(i * KEY_LANES);
                         key[n] = E::load::<L>(from, scales[n]);
                         let is_first = n * L::LANES % KEY_LANES == 0;
-                        if is_first && (i * KEY_LANES * size_of::<E::Unit>()).is_multiple_of(LINE) {
-                            fetch(from.wrapping_byte_add(AHEAD));
-                            fetch(values.wrapping_add(from.offset_from_unsigned(keys)));
+                        let is_line = (i * KEY_LANES * size_of::<E::Unit>()).is_multiple_of(LINE);
+                        if FETCH && is_first && is_line {
+                            fetch(ahead(from));
                         }
                     }
                     for r in 0..R {
@@ -326,10 +336,58 @@ impl<E: Load> At<'_, E> {
 
     /// `o[d] = o[d]·c`, then `o[d] = fma(e[p], value[p][d], o[d])` over ascending `p`, for each query.
     #[inline(always)]
-    unsafe fn accumulate<A: Arith, L: Lanes, const R: usize, const W: usize>(
+    unsafe fn accumulate<A: Arith, L: Lanes, const R: usize, const W: usize, const FETCH: bool>(
         &self,
         e: &[Scores; R],
         seen: &[Range<usize>; R],
+        mut corrections: [f32; R],
+        out: &mut [f32],
+    ) {
+        // What all queries see, they see together; what only some do, one by one, before and after.
+        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
+        let end = seen.iter().map(|s| s.end).min().unwrap_or(0).max(start);
+        // SAFETY: what each sees lies in the cache.
+        unsafe {
+            for r in 0..R {
+                let before = seen[r].start..start.min(seen[r].end);
+                self.alone::<A, L, R>(r, before, e, &mut corrections, out);
+            }
+            if start < end {
+                self.together::<A, L, R, W, FETCH>(start..end, e, &corrections, out);
+                corrections = [1.0; R];
+            }
+            for r in 0..R {
+                let after = end.max(seen[r].start)..seen[r].end;
+                self.alone::<A, L, R>(r, after, e, &mut corrections, out);
+            }
+        }
+    }
+
+    /// The keys that one of `R` queries sees, and others do not.
+    #[inline(always)]
+    unsafe fn alone<A: Arith, L: Lanes, const R: usize>(
+        &self,
+        r: usize,
+        keys: Range<usize>,
+        e: &[Scores; R],
+        corrections: &mut [f32; R],
+        out: &mut [f32],
+    ) {
+        if !keys.is_empty() {
+            let out = &mut out[r * self.queries.head_dim..][..self.queries.head_dim];
+            let (e, correction) = (array::from_ref(&e[r]), array::from_ref(&corrections[r]));
+            // SAFETY: by the caller.
+            unsafe { self.together::<A, L, 1, 1, false>(keys, e, correction, out) };
+            corrections[r] = 1.0;
+        }
+    }
+
+    /// The keys that `R` queries see.
+    #[inline(always)]
+    unsafe fn together<A: Arith, L: Lanes, const R: usize, const W: usize, const FETCH: bool>(
+        &self,
+        keys: Range<usize>,
+        e: &[Scores; R],
         corrections: &[f32; R],
         out: &mut [f32],
     ) {
@@ -337,12 +395,12 @@ impl<E: Load> At<'_, E> {
         let mut d = 0;
         while d + W * L::LANES <= head_dim {
             // SAFETY: by the caller.
-            unsafe { self.accumulate_strip::<L, R, W>(e, seen, corrections, d, out) };
+            unsafe { self.strip::<L, R, W, FETCH>(keys.clone(), e, corrections, d, out) };
             d += W * L::LANES;
         }
         while d + L::LANES <= head_dim {
             // SAFETY: by the caller.
-            unsafe { self.accumulate_strip::<L, R, 1>(e, seen, corrections, d, out) };
+            unsafe { self.strip::<L, R, 1, FETCH>(keys.clone(), e, corrections, d, out) };
             d += L::LANES;
         }
         if d < head_dim {
@@ -351,7 +409,7 @@ impl<E: Load> At<'_, E> {
             for r in 0..R {
                 let out = &mut out[r * head_dim..(r + 1) * head_dim];
                 out[d..].iter_mut().for_each(|o| *o *= corrections[r]);
-                for p in seen[r].clone() {
+                for p in keys.clone() {
                     let value = &self.cache.values[(self.tile + p) * units..][..units];
                     last::<A, E>(e[r].0[p], value, d, out);
                 }
@@ -361,20 +419,20 @@ impl<E: Load> At<'_, E> {
 
     /// `N` registers of each output, from element `d` on.
     #[inline(always)]
-    unsafe fn accumulate_strip<L: Lanes, const R: usize, const N: usize>(
+    unsafe fn strip<L: Lanes, const R: usize, const N: usize, const FETCH: bool>(
         &self,
+        keys: Range<usize>,
         e: &[Scores; R],
-        seen: &[Range<usize>; R],
         corrections: &[f32; R],
         d: usize,
         out: &mut [f32],
     ) {
         let head_dim = self.queries.head_dim;
-        // What all queries see, they see together; what only some do, one by one, before and after.
-        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
-        let end = seen.iter().map(|s| s.end).min().unwrap_or(0).max(start);
         let out = &mut out[..R * head_dim];
-        // SAFETY: the strip lies in each output, and in the value of each visible key.
+        // As many units for each value as are read of it.
+        let ahead = self.ahead.1.wrapping_add(d * TILE / BLOCK_32 * E::units(BLOCK_32));
+        let step = N * L::LANES * E::units(BLOCK_32) / BLOCK_32;
+        // SAFETY: the strip lies in each output, and in the value of each key.
         unsafe {
             let out = out.as_mut_ptr().add(d);
             let mut sums = [[L::splat(0.0); N]; R];
@@ -383,14 +441,11 @@ impl<E: Load> At<'_, E> {
                 for n in 0..N {
                     sums[r][n] = L::mul(L::load(out.add(r * head_dim + n * L::LANES)), c);
                 }
-                for p in seen[r].start..start.min(seen[r].end) {
-                    let (e, value) = (L::splat(e[r].0[p]), self.value::<L, N>(p, d));
-                    for n in 0..N {
-                        sums[r][n] = L::fma(e, value[n], sums[r][n]);
-                    }
-                }
             }
-            for p in start..end {
+            for p in keys {
+                if FETCH {
+                    fetch(ahead.wrapping_add(p * step));
+                }
                 let value = self.value::<L, N>(p, d);
                 for r in 0..R {
                     let e = L::splat(*e[r].0.as_ptr().add(p));
@@ -400,12 +455,6 @@ impl<E: Load> At<'_, E> {
                 }
             }
             for r in 0..R {
-                for p in end.max(seen[r].start)..seen[r].end {
-                    let (e, value) = (L::splat(e[r].0[p]), self.value::<L, N>(p, d));
-                    for n in 0..N {
-                        sums[r][n] = L::fma(e, value[n], sums[r][n]);
-                    }
-                }
                 for n in 0..N {
                     L::store(out.add(r * head_dim + n * L::LANES), sums[r][n]);
                 }
