@@ -214,7 +214,8 @@ impl<'a> Dialogue<'a> {
     pub fn report(&self) {
         let turns = self.conversation.messages.iter().filter(|m| m["role"] == "assistant").count();
         status(format_args!(
-            "{turns} answers; {} of {} positions are filled, {} of cache; peak memory {}",
+            "{turns} answer{}; {} of {} positions are filled, {} of cache; peak memory {}",
+            if turns == 1 { "" } else { "s" },
             self.session.position(),
             self.session.context(),
             bytes(self.session.cache_bytes() as u64),
