@@ -13,15 +13,13 @@ use quintile::kernels::elementwise::RopePairs;
 use quintile::kernels::sgemm::{Line, Start, View, ViewMut, space_len};
 
 use crate::clock::Clock;
-use crate::{
-    Criterion, Operands, ROW, SAMPLES, at, floats, levels, measure, rows_of, sizes, weights,
-};
+use crate::{Criterion, Operands, ROW, at, floats, levels, measure, rows_of, sizes, weights};
 
 pub fn dot_f32(c: &mut Criterion) {
     let mut group = c.benchmark_group("dot_f32");
     for (name, n) in sizes(8 * ROW) {
         let rows = LazyCell::new(|| (rows_of(floats(ROW), n), rows_of(floats(ROW), n)));
-        measure(&mut group, name, n, 8 * n);
+        measure(&mut group, n, 8 * n);
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             group.bench_function(BenchmarkId::new(isa.level().name(), name), |bench| {
@@ -42,7 +40,7 @@ pub fn dot_halves(c: &mut Criterion) {
         let b = LazyCell::new(|| rows_of(floats(ROW), n));
         let f16s = LazyCell::new(|| rows_of(f16s.clone(), n));
         let bf16s = LazyCell::new(|| rows_of(bf16s.clone(), n));
-        measure(&mut group, name, n, 6 * n);
+        measure(&mut group, n, 6 * n);
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             let id = BenchmarkId::new(isa.level().name(), at("f16", name));
@@ -65,7 +63,7 @@ pub fn dequantize(c: &mut Criterion) {
     let mut group = c.benchmark_group("dequantize");
     for (name, n) in sizes(4 * ROW) {
         let mut out = Operands::new(|| vec![0.0; n]);
-        measure(&mut group, name, n, 4 * n);
+        measure(&mut group, n, 4 * n);
         group.bench_function(BenchmarkId::new("any", at("fill", name)), |bench| {
             let out = out.get();
             bench.iter(|| black_box(&mut *out).fill(0.0));
@@ -89,7 +87,7 @@ pub fn narrow(c: &mut Criterion) {
     for (name, n) in sizes(4 * ROW) {
         let mut operands =
             Operands::new(|| (rows_of(floats(ROW), n), (vec![f16::ZERO; n], vec![bf16::ZERO; n])));
-        measure(&mut group, name, n, 4 * n);
+        measure(&mut group, n, 4 * n);
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             let id = BenchmarkId::new(isa.level().name(), at("f16", name));
@@ -130,7 +128,7 @@ pub fn elementwise(c: &mut Criterion) {
     let mut group = c.benchmark_group("elementwise");
     for (name, n) in sizes(8 * ROW) {
         let mut operands = Operands::new(|| (rows_of(floats(ROW), n), rows_of(floats(ROW), n)));
-        measure(&mut group, name, n, 8 * n);
+        measure(&mut group, n, 8 * n);
         for (what, operation) in IN_PLACE {
             for isa in levels(name) {
                 let kernels = Kernels::new(isa);
@@ -159,7 +157,7 @@ pub fn chain(c: &mut Criterion) {
             let len = if n == ROW { SHORT } else { ROW };
             let mut operands =
                 Operands::new(|| (row.repeat(n / ROW), floats(len), vec![0.0; n / len]));
-            measure(&mut group, name, n, n / ROW * row_bytes);
+            measure(&mut group, n, n / ROW * row_bytes);
             for isa in levels(name) {
                 let kernels = Kernels::new(isa);
                 let what = at(&format.name().to_lowercase(), name);
@@ -226,7 +224,7 @@ fn attend<S: Storage>(group: &mut BenchmarkGroup<'_, Clock>, row: Vec<S::Unit>) 
         let n = n.next_multiple_of(part);
         let cache = LazyCell::new(|| row.repeat(n.div_ceil(ROW)));
         let mut out = [0.0; HEAD];
-        measure(group, name, n, bytes(n));
+        measure(group, n, bytes(n));
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             let id = BenchmarkId::new(isa.level().name(), at(element, name));
@@ -246,7 +244,7 @@ fn attend<S: Storage>(group: &mut BenchmarkGroup<'_, Clock>, row: Vec<S::Unit>) 
     let cache = HeadCache::<S> { keys: &cache, values: &cache };
     let mut out = vec![0.0; q.len()];
     let mut states = [Softmax::EMPTY; TOKENS * HEADS];
-    group.sample_size(SAMPLES).throughput(Throughput::Elements((2 * q.len() * CHUNK) as u64));
+    group.throughput(Throughput::Elements((2 * q.len() * CHUNK) as u64));
     for isa in levels("L1") {
         let kernels = Kernels::new(isa);
         let id = BenchmarkId::new(isa.level().name(), format!("{element}, 64 queries"));

@@ -23,7 +23,7 @@ pub fn qdot_exact(c: &mut Criterion) {
         let row_bytes = format.row_bytes(ROW).expect("whole blocks");
         for (name, n) in sizes(row_bytes) {
             let w = LazyCell::new(|| weights(format, n));
-            measure(&mut group, name, n, n / ROW * row_bytes);
+            measure(&mut group, n, n / ROW * row_bytes);
             for isa in levels(name) {
                 let kernels = Kernels::new(isa);
                 let what = at(&format.name().to_lowercase(), name);
@@ -52,7 +52,7 @@ pub fn qdot(c: &mut Criterion) {
             for isa in levels(name) {
                 let kernels = Kernels::new(isa);
                 let level = isa.level();
-                measure(&mut group, name, n, n / ROW * row_bytes);
+                measure(&mut group, n, n / ROW * row_bytes);
                 group.bench_function(BenchmarkId::new(level.name(), name), |bench| {
                     let w = &w[..];
                     bench.iter(|| {
@@ -92,7 +92,7 @@ pub fn gemv(c: &mut Criterion) {
             let w = LazyCell::new(|| weights(format, n));
             let len = if n == ROW { SHORT } else { ROW };
             let (x, mut out) = (&x[..ActBlock::count(len)], vec![0.0; n / len]);
-            measure(&mut group, name, n, n / ROW * row_bytes);
+            measure(&mut group, n, n / ROW * row_bytes);
             for isa in levels(name) {
                 let kernels = Kernels::new(isa);
                 let what = at(&format.name().to_lowercase(), name);
@@ -188,7 +188,7 @@ pub fn quantize(c: &mut Criterion) {
     for (name, n) in sizes(4 * ROW) {
         let mut operands =
             Operands::new(|| (rows_of(floats(ROW), n), vec![ActBlock::ZERO; n / 256]));
-        measure(&mut group, name, n, 4 * n);
+        measure(&mut group, n, 4 * n);
         for isa in levels(name) {
             let kernels = Kernels::new(isa);
             for (what, scale) in [("per 32", ActScale::Per32), ("per 256", ActScale::Per256)] {

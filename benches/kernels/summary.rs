@@ -78,6 +78,11 @@ impl Row {
         Some((time, row))
     }
 
+    /// Whether it is the same benchmark in another pass.
+    fn is_again(&self, other: &Row) -> bool {
+        (&self.group, &self.level, &self.what) == (&other.group, &other.level, &other.what)
+    }
+
     /// The level of memory that its data lie in.
     fn memory(&self) -> &str {
         let last = self.what.rsplit(", ").next().unwrap_or("");
@@ -125,25 +130,59 @@ impl Row {
     }
 }
 
-/// Prints what was found since `start`, and writes it.
-pub fn print(ticks: Ticks, limits: &Limits, start: SystemTime) {
-    let mut files = Vec::new();
-    found(&home(), &mut files);
-    // What the file system remembers of a time may be a little less.
-    let start = start - Duration::from_millis(20);
-    let mut rows: Vec<_> = files.iter().filter_map(|path| Row::read(path, start)).collect();
-    if rows.is_empty() {
-        return;
+/// The results of all passes.
+#[derive(Default)]
+pub struct Found {
+    /// In the order in which they were first run, and what every pass found of each.
+    rows: Vec<(Row, Vec<[f64; 3]>)>,
+}
+
+impl Found {
+    /// Adds a pass: what was written since `start`.
+    pub fn add(&mut self, start: SystemTime) {
+        let mut files = Vec::new();
+        found(&home(), &mut files);
+        // What the file system remembers of a time may be a little less.
+        let start = start - Duration::from_millis(20);
+        let mut rows: Vec<_> = files.iter().filter_map(|path| Row::read(path, start)).collect();
+        rows.sort_by_key(|(time, _)| *time);
+        for (_, row) in rows {
+            let ns = row.ns;
+            match self.rows.iter_mut().find(|(other, _)| other.is_again(&row)) {
+                Some((_, passes)) => passes.push(ns),
+                None => self.rows.push((row, vec![ns])),
+            }
+        }
     }
-    rows.sort_by_key(|(time, _)| *time);
-    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+
+    /// Of the quickest pass, for others on the machine make it only slower; and by what share the slowest was slower.
+    fn rows(self) -> Vec<(Row, f64)> {
+        let row = |(row, mut passes): (Row, Vec<[f64; 3]>)| {
+            passes.sort_by(|a, b| a[0].total_cmp(&b[0]));
+            let (ns, slowest) = (passes[0], passes[passes.len() - 1][0]);
+            (Row { ns, ..row }, slowest / ns[0] - 1.0)
+        };
+        self.rows.into_iter().map(row).collect()
+    }
+
+    /// Prints what was found, and writes it.
+    pub fn print(self, ticks: Ticks, limits: &Limits) {
+        let rows = self.rows();
+        if !rows.is_empty() {
+            print(rows, ticks, limits);
+        }
+    }
+}
+
+fn print(found: Vec<(Row, f64)>, ticks: Ticks, limits: &Limits) {
+    let (rows, slower): (Vec<Row>, Vec<f64>) = found.into_iter().unzip();
     let (ghz, last) = (ticks.ghz, ticks.ghz_now());
     println!(
-        "{:17} {:22} {:34} {:>13} {:>7} {:>10} {:>8} {:>8} {:>6}",
-        "kernel", "ISA", "of", "median, ns", "±", "cycles/32", "GB/s", "GMAC/s", "limit"
+        "{:17} {:22} {:34} {:>13} {:>7} {:>8} {:>10} {:>8} {:>8} {:>6}",
+        "kernel", "ISA", "of", "median, ns", "±", "slowest", "cycles/32", "GB/s", "GMAC/s", "limit"
     );
     let mut records = Vec::new();
-    for row in &rows {
+    for (row, slower) in rows.iter().zip(slower) {
         let [ns, low, high] = row.ns;
         let cycles = ns * ghz.value * 32.0 / row.elements;
         let rate = |amount: f64| Some(amount / ns).filter(|rate| rate.is_finite());
@@ -151,23 +190,24 @@ pub fn print(ticks: Ticks, limits: &Limits, start: SystemTime) {
         let share = row.least(limits, &rows).map(|least| least / ns);
         let cell = |x: Option<f64>, unit: &str| x.map_or("-".into(), |x| format!("{x:.1}{unit}"));
         println!(
-            "{:17} {:22} {:34} {ns:13.1} {:6.1}% {cycles:10.3} {:>8} {:>8} {:>6}",
+            "{:17} {:22} {:34} {ns:13.1} {:6.1}% {:>8} {cycles:10.3} {:>8} {:>8} {:>6}",
             row.group,
             row.level,
             row.what,
             50.0 * (high - low) / ns,
+            format!("+{:.1}%", 100.0 * slower),
             cell(rate(row.bytes), ""),
             cell(products, ""),
             cell(share.map(|share| 100.0 * share), "%"),
         );
         records.push(json!({
             "kernel": row.group, "isa": row.level, "of": row.what,
-            "ns": ns, "ns_low": low, "ns_high": high, "elements": row.elements, "bytes": row.bytes,
+            "ns": ns, "ns_low": low, "ns_high": high, "slowest_pass": slower, "elements": row.elements, "bytes": row.bytes,
             "cycles_per_32": cycles, "gb_per_s": rate(row.bytes), "gmac_per_s": products, "of_limit": share,
         }));
     }
     println!(
-        "± is half the 95% interval of the median; cycles by ticks, for 32 values or multiply-adds; the core at {:.3} GHz before and \
+        "median of the quickest pass; ± is half its 95% interval, and `slowest` how much the slowest pass took longer; cycles by ticks, for 32 values or multiply-adds; the core at {:.3} GHz before and \
          {:.3} after",
         ghz.value, last.value
     );
