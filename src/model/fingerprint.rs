@@ -1,6 +1,9 @@
 //! What tells one model from another.
 
-use super::checksum::Checksum;
+use std::hash::Hasher;
+
+use twox_hash::XxHash64;
+
 use super::{Model, Pool};
 
 impl Model {
@@ -15,17 +18,17 @@ impl Model {
         const PIECE: usize = 1 << 20;
         *self.fingerprint.get_or_init(|| {
             let file = self.file();
-            let mut sum = Checksum::new();
-            sum.add(format!("{:?} {:?}", self.config(), self.rope).as_bytes());
+            let mut sum = XxHash64::with_seed(0);
+            sum.write(format!("{:?} {:?}", self.config(), self.rope).as_bytes());
             let mut pieces = Vec::new();
             for tensor in file.tensors() {
                 let (name, dims) = (&tensor.name, &*tensor.dims);
-                sum.add(format!(" {name:?} {dims:?} {}", tensor.type_id).as_bytes());
+                sum.write(format!(" {name:?} {dims:?} {}", tensor.type_id).as_bytes());
                 pieces.extend(file.tensor_bytes(tensor).chunks(PIECE));
             }
             let mut sums = vec![0; pieces.len()];
-            pool.chunks_mut(&mut sums, 1, |i, sum| sum[0] = Checksum::of(pieces[i]));
-            sums.iter().for_each(|piece| sum.add(&piece.to_le_bytes()));
+            pool.chunks_mut(&mut sums, 1, |i, sum| sum[0] = XxHash64::oneshot(0, pieces[i]));
+            sums.iter().for_each(|piece| sum.write(&piece.to_le_bytes()));
             sum.finish()
         })
     }

@@ -27,7 +27,6 @@
 mod attend;
 mod batch;
 mod cache;
-mod checksum;
 mod columns;
 mod config;
 mod context;

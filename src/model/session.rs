@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use twox_hash::XxHash64;
+
 use super::cache::AnyCache;
-use super::checksum::Checksum;
 use super::engine::{Engine, LOGIT_ROWS};
 use super::layer::Segment;
 use super::sequence::Sequence;
@@ -249,7 +250,7 @@ impl<'m> Session<'m> {
     pub(super) fn fingerprint(&self) -> u64 {
         let fingerprint = self.engine.fingerprint();
         match self.engine.model.long_frequencies(self.context()) {
-            Some(long) => fingerprint ^ Checksum::of(format!("{long:?}").as_bytes()),
+            Some(long) => fingerprint ^ XxHash64::oneshot(0, format!("{long:?}").as_bytes()),
             None => fingerprint,
         }
     }

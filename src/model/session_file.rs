@@ -16,14 +16,15 @@
 //! | | u64 | XXH64 of all bytes before |
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::path::Path;
 
 use memmap2::Mmap;
+use twox_hash::XxHash64;
 
 use crate::gguf::{self, Quoted, WholeFile};
 use crate::kernels::CONTRACT_VERSION;
 
-use super::checksum::Checksum;
 use super::{CacheType, Error, Session};
 
 const MAGIC: [u8; 8] = *b"QUINTSES";
@@ -125,7 +126,7 @@ impl Reader<'_> {
             return Err(self.error("bytes of the cache", bytes.to_string(), expected));
         }
         let sum = self.u64(len - TAIL);
-        let expected = Checksum::of(&self.bytes[..len - TAIL]);
+        let expected = XxHash64::oneshot(0, &self.bytes[..len - TAIL]);
         if sum != expected {
             let expected = format!("{expected:016x}: the file is damaged");
             return Err(self.error("checksum", format!("{sum:016x}"), expected));
@@ -165,9 +166,9 @@ impl Session<'_> {
         let (sequence, identity) = (self.sequence(), self.identity());
         let positions = sequence.position();
         let mut file = WholeFile::create(path)?;
-        let mut sum = Checksum::new();
+        let mut sum = XxHash64::with_seed(0);
         let mut write = |bytes: &[u8]| {
-            sum.add(bytes);
+            sum.write(bytes);
             file.write(bytes)
         };
         write(&MAGIC)?;
