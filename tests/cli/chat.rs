@@ -170,5 +170,5 @@ fn sigint_stops_an_answer_and_the_conversation_goes_on() {
     writeln!(stdin, "/stats\n/quit").unwrap();
     let done = super::wait(child);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.stderr.contains("(stopped;") && done.stderr.contains("1 answers"), "{done:?}");
+    assert!(done.stderr.contains("(stopped;") && done.stderr.contains("1 answer;"), "{done:?}");
 }

@@ -14,7 +14,7 @@
 use core::arch::x86_64::*;
 
 use super::super::{FEW, Layout, MR, NR, Panel, Workspace};
-use super::micro::{floats, load as register, words};
+use super::micro::{floats, load as register, scaled, words};
 use super::unpack::Interleave;
 use super::{interleave, start};
 use crate::formats::ActBlock;
@@ -149,16 +149,7 @@ unsafe fn add<B: Interleave, const N: usize>(at: At<'_>, out: *mut f32, stride: 
             }
         }
         // SAFETY: the caller promises the elements.
-        unsafe {
-            let out = out.add(c * stride);
-            let dx = _mm256_set1_ps(x[c].d[0]);
-            let mut acc = _mm256_loadu_ps(out);
-            acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
-            if B::OFFSET == 0 {
-                acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, dx), _mm256_cvtepi32_ps(msum), acc);
-            }
-            _mm256_storeu_ps(out, acc);
-        }
+        unsafe { scaled::<B>(out.add(c * stride), d, dmin, x[c].d[0], isum, msum) };
     }
 }
 

@@ -49,17 +49,34 @@ pub unsafe extern "sysv64" fn add<B: Interleave, const N: usize>(
             }
         }
         // SAFETY: the caller promises the elements.
-        unsafe {
-            let out = out.add(c * stride);
-            let dx = _mm256_set1_ps(x.dx[c]);
-            let mut acc = _mm256_loadu_ps(out);
-            acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
-            if B::OFFSET == 0 {
-                acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, dx), _mm256_cvtepi32_ps(msum), acc);
-            }
-            _mm256_storeu_ps(out, acc);
-        }
+        unsafe { scaled::<B>(out.add(c * stride), d, dmin, x.dx[c], isum, msum) };
     }
+}
+
+/// The end of a super-block in the contract: adds `(d · dx) · isum` to eight elements, and takes `(dmin · dx) · msum` away where a format
+/// has minimums.
+///
+/// # Safety
+/// Eight elements are at `out`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn scaled<B: Interleave>(
+    out: *mut f32,
+    d: __m256,
+    dmin: __m256,
+    dx: f32,
+    isum: __m256i,
+    msum: __m256i,
+) {
+    let dx = _mm256_set1_ps(dx);
+    // SAFETY: the caller promises the elements.
+    let mut acc = unsafe { _mm256_loadu_ps(out) };
+    acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), acc);
+    if B::OFFSET == 0 {
+        acc = _mm256_fnmadd_ps(_mm256_mul_ps(dmin, dx), _mm256_cvtepi32_ps(msum), acc);
+    }
+    // SAFETY: as above.
+    unsafe { _mm256_storeu_ps(out, acc) };
 }
 
 #[inline]
