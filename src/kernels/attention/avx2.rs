@@ -5,7 +5,8 @@ use core::ops::Range;
 
 use half::f16;
 
-use super::blocked::{self, Lanes};
+use super::blocked;
+use super::lanes::Lanes;
 use super::{HeadCache, Q8_0, Queries, Softmax, scalar};
 use crate::kernels::arith::Fast;
 

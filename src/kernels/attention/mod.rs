@@ -39,6 +39,8 @@
 #[cfg(target_arch = "x86_64")]
 mod blocked;
 pub(super) mod generic;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub(super) mod scalar;
 mod storage;
 

@@ -5,7 +5,8 @@ use core::ops::Range;
 
 use half::f16;
 
-use super::super::blocked::{self, Lanes};
+use super::super::blocked;
+use super::super::lanes::Lanes;
 use super::super::{HeadCache, Q8_0, Queries, Softmax};
 use crate::kernels::arith::Fast;
 use crate::kernels::uninterpreted::_mm512_cvtph_ps;
