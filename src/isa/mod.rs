@@ -8,9 +8,11 @@ use core::fmt;
 use core::str::FromStr;
 
 mod caches;
+mod environment;
 mod features;
 
 pub use caches::Caches;
+pub use environment::DefaultEnvironment;
 pub use features::Features;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use features::{has_avx2, has_avx512};
