@@ -202,6 +202,15 @@ impl Isa {
         Level::ALL.into_iter().filter_map(|level| Isa::force(level).ok())
     }
 
+    /// A level that nobody asked the CPU about.
+    ///
+    /// # Safety
+    /// No kernel that it leads to runs unless the CPU supports the level.
+    #[cfg(feature = "capi")]
+    pub(crate) const unsafe fn unchecked(level: Level) -> Isa {
+        Isa(level)
+    }
+
     /// The level.
     pub const fn level(self) -> Level {
         self.0
