@@ -15,6 +15,7 @@
 //! | [`tensor`], [`gguf`] | typed views on mapped bytes; reading and writing files |
 //! | [`model`] | the transformer: configuration, tokenizer, cache, forward pass, sampler, threads |
 //! | [`quantize`] | which format each tensor of a quantised file gets; making it; comparing files |
+//! | `capi` | the same for C, and whoever calls C |
 //! | `cli` | the command line |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -32,6 +33,9 @@ pub mod model;
 pub mod quantize;
 #[cfg(feature = "driver")]
 pub mod tensor;
+
+#[cfg(feature = "capi")]
+pub mod capi;
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -8,9 +8,11 @@ use core::fmt;
 use core::str::FromStr;
 
 mod caches;
+mod environment;
 mod features;
 
 pub use caches::Caches;
+pub use environment::DefaultEnvironment;
 pub use features::Features;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use features::{has_avx2, has_avx512};
@@ -198,6 +200,15 @@ impl Isa {
     /// Every level that this CPU supports, in the order of [`Level::ALL`].
     pub fn available() -> impl Iterator<Item = Isa> {
         Level::ALL.into_iter().filter_map(|level| Isa::force(level).ok())
+    }
+
+    /// A level that nobody asked the CPU about.
+    ///
+    /// # Safety
+    /// No kernel that it leads to runs unless the CPU supports the level.
+    #[cfg(feature = "capi")]
+    pub(crate) const unsafe fn unchecked(level: Level) -> Isa {
+        Isa(level)
     }
 
     /// The level.

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::formats::{ActBlock, ActScale, Format};
+use crate::isa::DefaultEnvironment;
 use crate::kernels::Kernels;
 
 /// The columns of a product, as the format of the weights wants them: `[cols, k]`, row-major.
@@ -65,6 +66,7 @@ pub fn quantize_columns(
     stride: usize,
     out: &mut [ActBlock],
 ) {
+    let _environment = DefaultEnvironment::enter();
     let blocks = ActBlock::count(k);
     let columns = out.len().checked_div(blocks).unwrap_or(0);
     assert_eq!(out.len(), columns * blocks, "matmul: columns of {blocks} blocks");

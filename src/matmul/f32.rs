@@ -12,6 +12,7 @@
 //! All return the same bits, by the contract of [`sgemm`]. None allocates; threads are the caller's
 //! ([`Threads`]), and so is the space that packing takes.
 
+use crate::isa::DefaultEnvironment;
 use crate::kernels::Kernels;
 use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
 
@@ -73,6 +74,7 @@ unsafe impl Threads for Scoped {
 /// # Panics
 /// As all functions here: if a slice has another length than the shape says.
 pub fn naive(kernels: &Kernels, shape: Shape, a: &[f32], b: &[f32], c: &mut [f32]) {
+    let _environment = DefaultEnvironment::enter();
     shape.assert(a, b, c);
     kernels.sgemm_naive(a, b, c, shape.k, shape.n);
 }
@@ -82,6 +84,7 @@ pub fn naive(kernels: &Kernels, shape: Shape, a: &[f32], b: &[f32], c: &mut [f32
 /// # Panics
 /// As [`naive`].
 pub fn blocked(kernels: &Kernels, shape: Shape, a: &[f32], b: &[f32], c: &mut [f32]) {
+    let _environment = DefaultEnvironment::enter();
     shape.assert(a, b, c);
     kernels.sgemm_blocked(a, b, c, shape.k, shape.n);
 }
@@ -122,6 +125,7 @@ pub fn simd(
     bias: Option<&[f32]>,
     space: &mut [Line],
 ) {
+    let _environment = DefaultEnvironment::enter();
     shape.assert(a, b, c);
     let Shape { m, k, n } = shape;
     let (a, b) = (View::row_major(a, m, k), View::row_major(b, k, n));
@@ -174,6 +178,7 @@ fn divide(threads: &impl Threads, rows: usize, shape: Shape, c: &mut [f32], body
     threads.run(shape.m.div_ceil(rows), &|task| {
         let at = task * rows;
         let m = rows.min(shape.m - at);
+        let _environment = DefaultEnvironment::enter();
         // SAFETY: each task runs once, and has rows of its own.
         body(task, Shape { m, ..shape }, at, unsafe { c.part(task) });
     });

@@ -5,6 +5,8 @@
 //! its own [`Outputs`]. Each output element depends on its row and its column alone, so neither the ranges
 //! nor the number of columns change a bit of it.
 //!
+//! Entries compute in the [default floating-point environment](crate::isa::DefaultEnvironment), and give the host's back.
+//!
 //! Weights that are multiplied again and again, by some columns each time, can be unpacked beforehand: a [`Plan`] says how
 //! much memory that takes, packs rows and multiplies them, with the same bits as [`run`].
 
@@ -17,6 +19,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::formats::{ActBlock, Format};
+use crate::isa::DefaultEnvironment;
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, Workspace};
 use crate::kernels::sgemm::{self, Line, Start, View, ViewMut};
@@ -175,6 +178,7 @@ pub fn run_with(
     scratch: Option<&mut Scratch<'_>>,
     epilogue: Epilogue<'_>,
 ) {
+    let _environment = DefaultEnvironment::enter();
     assert!(out.rows().end <= w.rows, "matmul: rows {:?} of {}", out.rows(), w.rows);
     epilogue.assert_fits(w.rows);
     match (x, w.format.activation()) {

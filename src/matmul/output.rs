@@ -54,6 +54,27 @@ impl<'a> Outputs<'a> {
         Outputs { first: out.as_mut_ptr(), rows: 0..rows, columns, stride, lifetime: PhantomData }
     }
 
+    /// Some rows of an output whose columns begin `stride` elements apart, element `(0, 0)` of which lies at `out`: for threads that
+    /// share no slice, as those of a foreign host.
+    ///
+    /// # Safety
+    /// The elements of these rows in every column lie in one allocation, and until the view is gone nothing else reads or
+    /// writes them.
+    ///
+    /// # Panics
+    /// If the stride is less than the last row's end.
+    pub unsafe fn from_raw(
+        out: *mut f32,
+        columns: usize,
+        rows: Range<usize>,
+        stride: usize,
+    ) -> Outputs<'a> {
+        assert!(rows.start <= rows.end, "outputs: rows {rows:?}");
+        assert!(stride >= rows.end, "outputs: rows {rows:?} in columns {stride} apart");
+        let first = out.wrapping_add(rows.start);
+        Outputs { first, rows, columns, stride, lifetime: PhantomData }
+    }
+
     /// The rows.
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::{Activations, Epilogue, MIN_COLUMNS, Outputs, Scratch, Weights, run_with};
 use crate::formats::{ActBlock, Format};
-use crate::isa::Caches;
+use crate::isa::{Caches, DefaultEnvironment};
 use crate::kernels::Kernels;
 use crate::kernels::gemm::{self, ROWS, Workspace};
 use crate::kernels::sgemm::Line;
@@ -118,9 +118,14 @@ impl core::error::Error for PlanError {}
 /// they stay in half of the second-level cache, beside the columns and the tile that pass: of 360 bytes, 352 rows in 256 KiB, 704
 /// in 512. Each super-block of the columns is broadcast once for all of these rows, which takes 5% of the time with 256 rows and
 /// half with [`gemm::MC`] = 512; more than that would save less than it takes of scratch, an element for each row and column.
-fn block(bytes: usize) -> usize {
-    let fit = Caches::get().l2 / 2 / bytes.max(1);
+fn block(bytes: usize, l2: usize) -> usize {
+    let fit = l2 / 2 / bytes.max(1);
     (fit - fit % ROWS).clamp(gemm::MC / 2, gemm::MC)
+}
+
+/// Lines of so many numbers.
+fn floats(n: usize) -> usize {
+    n.div_ceil(16)
 }
 
 /// Rows that are copied fill whole lines.
@@ -144,6 +149,18 @@ impl Plan {
         k: usize,
         columns: usize,
     ) -> Result<Plan, PlanError> {
+        Self::for_cache(Caches::get().l2, kernels, format, rows, k, columns)
+    }
+
+    /// As [`new`](Self::new), where the second-level cache is known to have so many bytes, or is taken to.
+    pub(crate) fn for_cache(
+        l2: usize,
+        kernels: &Kernels,
+        format: Format,
+        rows: usize,
+        k: usize,
+        columns: usize,
+    ) -> Result<Plan, PlanError> {
         /// Bytes of a value: four of scratch, or less than three of panels.
         const BYTES: usize = 4;
         let too_large = PlanError::TooLarge { rows, k, columns };
@@ -160,7 +177,8 @@ impl Plan {
         // Of no blocks there is nothing to pack.
         let packed = kernels.packed_lines(format, k).filter(|_| k > 0);
         let run = packed.unwrap_or(ROWS * row_bytes / size_of::<Line>());
-        let block = packed.map(|run| block(run * size_of::<Line>() / ROWS / ActBlock::count(k)));
+        let block =
+            packed.map(|run| block(run * size_of::<Line>() / ROWS / ActBlock::count(k), l2));
         Ok(Plan { kernels: *kernels, format, rows, k, columns, row_bytes, run, block })
     }
 
@@ -190,15 +208,21 @@ impl Plan {
 
     /// Lines of scratch that a run takes, each thread's its own, for any number of runs; what they hold does not matter.
     pub fn scratch_lines(&self) -> usize {
-        let floats = |n: usize| n.div_ceil(16);
+        match self.block {
+            Some(block) => Workspace::LINES + floats(self.columns * block),
+            None => self.unpacked_scratch_lines(),
+        }
+    }
+
+    /// As [`scratch_lines`](Self::scratch_lines), of [`run_unpacked`](Self::run_unpacked).
+    pub fn unpacked_scratch_lines(&self) -> usize {
         let Plan { columns, k, .. } = *self;
-        match (self.block, self.format.activation()) {
-            (Some(block), _) => Workspace::LINES + floats(columns * block),
-            (None, None) => floats(Scratch::tile_len(columns)) + Scratch::lines_len(columns, k),
-            (None, Some(_)) if columns >= MIN_COLUMNS && self.kernels.has_gemm(self.format) => {
+        match self.format.activation() {
+            None => floats(Scratch::tile_len(columns)) + Scratch::lines_len(columns, k),
+            Some(_) if columns >= MIN_COLUMNS && self.kernels.has_gemm(self.format) => {
                 Workspace::LINES + floats(Scratch::tile_len(columns))
             }
-            (None, Some(_)) => 0,
+            Some(_) => 0,
         }
     }
 
@@ -207,6 +231,7 @@ impl Plan {
     /// # Panics
     /// As [`lines`](Self::lines), or if there are other bytes or lines than of these rows.
     pub fn pack(&self, rows: Range<usize>, bytes: &[u8], packed: &mut [Line]) {
+        let _environment = DefaultEnvironment::enter();
         let lines = self.lines(rows.clone()).len();
         assert_eq!(bytes.len(), rows.len() * self.row_bytes, "matmul: bytes of rows {rows:?}");
         assert_eq!(packed.len(), lines, "matmul: lines of rows {rows:?}");
@@ -230,6 +255,7 @@ impl Plan {
         epilogue: Epilogue<'_>,
         scratch: &mut [Line],
     ) {
+        let _environment = DefaultEnvironment::enter();
         let (columns, needed) = (out.columns(), self.scratch_lines());
         assert_eq!(packed.len(), self.packed_lines(), "matmul: lines of {} rows", self.rows);
         assert!(columns <= self.columns, "matmul: {columns} columns, planned {}", self.columns);
@@ -242,8 +268,31 @@ impl Plan {
                 self.run_panels(block, packed, x, out, epilogue, scratch);
             }
             (Some(_), _) => panic!("matmul: activations of the wrong kind for {}", self.format),
-            (None, x) => self.run_rows(packed, x, out, epilogue, scratch),
+            (None, x) => {
+                let bytes = &Line::bytes(packed)[..self.rows * self.row_bytes];
+                self.run_rows(bytes, x, out, epilogue, scratch);
+            }
         }
+    }
+
+    /// As [`run`](Self::run), of all rows as a file holds them, at any address: nothing is packed, and no memory taken. Any rows of
+    /// `out` will do; the [`unpacked_scratch_lines`](Self::unpacked_scratch_lines) are those of the plan's columns.
+    ///
+    /// # Panics
+    /// If there are other bytes than of the rows, more columns than planned, too little scratch, or a bias that has not
+    /// an element for each row; as [`matmul::run`](super::run) of activations and rows.
+    pub fn run_unpacked(
+        &self,
+        bytes: &[u8],
+        x: Activations<'_>,
+        out: &mut Outputs<'_>,
+        epilogue: Epilogue<'_>,
+        scratch: &mut [Line],
+    ) {
+        let (columns, needed) = (out.columns(), self.unpacked_scratch_lines());
+        assert!(columns <= self.columns, "matmul: {columns} columns, planned {}", self.columns);
+        assert!(scratch.len() >= needed, "matmul: {} of {needed} lines of scratch", scratch.len());
+        self.run_rows(bytes, x, out, epilogue, scratch);
     }
 
     fn run_panels(
@@ -267,29 +316,30 @@ impl Plan {
         }
     }
 
-    /// Multiplies rows that were copied.
+    /// Multiplies rows as they are.
     fn run_rows(
         &self,
-        packed: &[Line],
+        bytes: &[u8],
         x: Activations<'_>,
         out: &mut Outputs<'_>,
         epilogue: Epilogue<'_>,
         scratch: &mut [Line],
     ) {
-        let bytes = &Line::bytes(packed)[..self.rows * self.row_bytes];
-        let w = Weights::new(self.format, self.rows, self.k, bytes).expect("planned");
+        let w = Weights::new(self.format, self.rows, self.k, bytes)
+            .unwrap_or_else(|error| panic!("matmul: {error}"));
         let columns = out.columns();
-        let mut scratch = (self.scratch_lines() > 0 && columns >= MIN_COLUMNS).then(|| {
-            let (space, rest) = match self.format.activation() {
-                None => (None, scratch),
-                Some(_) => {
-                    let (space, rest) = Workspace::split_from(scratch);
-                    (Some(space), rest)
-                }
-            };
-            let (tile, lines) = rest.split_at_mut(Scratch::tile_len(columns).div_ceil(16));
-            Scratch { space, tile: Line::floats_mut(tile), lines }
-        });
+        let mut scratch =
+            (self.unpacked_scratch_lines() > 0 && columns >= MIN_COLUMNS).then(|| {
+                let (space, rest) = match self.format.activation() {
+                    None => (None, scratch),
+                    Some(_) => {
+                        let (space, rest) = Workspace::split_from(scratch);
+                        (Some(space), rest)
+                    }
+                };
+                let (tile, lines) = rest.split_at_mut(Scratch::tile_len(columns).div_ceil(16));
+                Scratch { space, tile: Line::floats_mut(tile), lines }
+            });
         run_with(&self.kernels, &w, x, out, scratch.as_mut(), epilogue);
     }
 }

@@ -16,6 +16,7 @@ use super::stats::{Clock, Operation, Stats, Timer};
 use super::stop::Stop;
 use super::trace::{Activity, Tracer};
 use super::{Error, Model, Pool};
+use crate::isa::DefaultEnvironment;
 
 /// Rows whose logits are computed together: the vocabulary's weights are read once for all.
 pub(super) const LOGIT_ROWS: usize = 32;
@@ -103,6 +104,7 @@ impl<'m> Engine<'m> {
 
     /// Computes logits; or leaves them half done, where that may be stopped.
     fn compute_output(&mut self, rows: &[usize], may_stop: bool) {
+        let _environment = DefaultEnvironment::enter();
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));
         let timer = if may_stop { timer.until(&self.stop) } else { timer };
         let (start, loops) = (timer.now(), pool.loops());
@@ -155,6 +157,7 @@ impl<'m> Engine<'m> {
         tokens: &[u32],
         segments: &[Segment],
     ) -> Result<(), Error> {
+        let _environment = DefaultEnvironment::enter();
         let threads = if tokens.len() == 1 { self.decode_threads } else { self.batch_threads };
         self.pool.set_threads(threads);
         let (model, pool, timer) = (self.model, self.pool, timer(&self.stats, &self.tracer));

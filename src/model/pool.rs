@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use super::divide::{Chunks, Divide};
 use super::system;
 use super::trace::Tracer;
+use crate::isa::DefaultEnvironment;
 
 /// How long a thread spins for the next event before it sleeps: longer than the serial stretches between
 /// the loops of a forward pass, short enough not to matter to anything else.
@@ -223,6 +224,7 @@ impl Pool {
         tasks: usize,
         task: impl Fn(usize) + Sync,
     ) {
+        let _environment = DefaultEnvironment::enter();
         if tasks <= 1 || self.active() == 1 || INSIDE_TASK.get().is_some() {
             return (0..tasks).for_each(task);
         }
@@ -320,6 +322,8 @@ impl Worker {
 impl Shared {
     /// A worker's life.
     fn work(&self, number: usize) {
+        // A thread begins with the environment of the one that made it.
+        let _environment = DefaultEnvironment::enter();
         let mut seen = 0;
         while let Some(entered) = self.enter(number, seen) {
             seen = entered;
