@@ -407,8 +407,8 @@ quintile_status quintile_model_open(const char *path,
 void quintile_model_free(struct quintile_model *model);
 
 // What a model is.
-quintile_status quintile_model_info(const struct quintile_model *model,
-                                    struct quintile_model_info *info);
+quintile_status quintile_model_describe(const struct quintile_model *model,
+                                        struct quintile_model_info *info);
 
 // The data of a tensor of the file, of the name that it has there ("output.weight", ...): in place, not to be freed, and gone with the
 // model. OUT_OF_RANGE if there is none.
@@ -450,7 +450,7 @@ quintile_status quintile_context_new(const struct quintile_model *model,
 void quintile_context_free(struct quintile_context *context);
 
 // Appends tokens to the text, and computes them. `logits`, if not null, becomes the logits after the last one: logits_len is vocab of
-// quintile_model_info. All or nothing is appended, except that of a call that was cancelled the batches that were done stay.
+// quintile_model_describe. All or nothing is appended, except that of a call that was cancelled the batches that were done stay.
 // CONTEXT_FULL; OUT_OF_RANGE for a token that is none; CANCELLED; BUSY.
 quintile_status quintile_context_eval(struct quintile_context *context,
                                       const uint32_t *tokens,

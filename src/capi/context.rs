@@ -217,7 +217,7 @@ pub unsafe extern "C" fn quintile_context_free(context: *mut ContextHandle) {
 }
 
 /// Appends tokens to the text, and computes them. `logits`, if not null, becomes the logits after the last one: logits_len is vocab of
-/// quintile_model_info. All or nothing is appended, except that of a call that was cancelled the batches that were done stay.
+/// quintile_model_describe. All or nothing is appended, except that of a call that was cancelled the batches that were done stay.
 /// CONTEXT_FULL; OUT_OF_RANGE for a token that is none; CANCELLED; BUSY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quintile_context_eval(

@@ -162,7 +162,7 @@ pub unsafe extern "C" fn quintile_model_free(model: *mut ModelHandle) {
 
 /// What a model is.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn quintile_model_info(
+pub unsafe extern "C" fn quintile_model_describe(
     model: *const ModelHandle,
     info: *mut ModelInfo,
 ) -> Status {

@@ -183,7 +183,7 @@ entries! {
     quintile_model_options_init(*mut ModelOptions) -> i32;
     quintile_model_open(*const c_char, *const ModelOptions, *mut *mut Model, *mut c_char, usize) -> i32;
     quintile_model_free(*mut Model);
-    quintile_model_info(*const Model, *mut ModelInfo) -> i32;
+    quintile_model_describe(*const Model, *mut ModelInfo) -> i32;
     quintile_model_tensor(*const Model, *const c_char, *mut TensorView) -> i32;
     quintile_tokenize(*const Model, *const c_char, usize, u32, *mut u32, usize, *mut usize) -> i32;
     quintile_token_bytes(*const Model, u32, *mut *const u8, *mut usize, *mut u32) -> i32;

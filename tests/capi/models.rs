@@ -199,7 +199,7 @@ fn tokens_and_what_they_stand_for_are_those_of_the_rust_interface() {
     let mut info = MaybeUninit::<ModelInfo>::uninit();
     // SAFETY: places for what is written; texts end in a zero.
     unsafe {
-        assert_eq!((api().quintile_model_info)(opened.0, info.as_mut_ptr()), OK);
+        assert_eq!((api().quintile_model_describe)(opened.0, info.as_mut_ptr()), OK);
         let info = info.assume_init();
         assert_eq!(info.vocab, model.config().vocab);
         assert_eq!(info.bos, tokenizer.bos().map_or(-1, i64::from));
@@ -442,7 +442,7 @@ fn what_is_wrong_is_a_status_and_words_that_name_it() {
         assert_eq!(tokenize(opened.0, bad, 1, 0, nowhere, 0, count), INVALID_UTF8);
         assert_eq!(tokenize(opened.0, ptr::null(), 1, 0, nowhere, 0, count), NULL_POINTER);
         assert_eq!(tokenize(opened.0, c("a").as_ptr(), 1, 8, nowhere, 0, count), INVALID_OPTION);
-        assert_eq!((api.quintile_model_info)(opened.0, ptr::null_mut()), NULL_POINTER);
+        assert_eq!((api.quintile_model_describe)(opened.0, ptr::null_mut()), NULL_POINTER);
         assert_eq!((api.quintile_sampling_init)(ptr::null_mut()), NULL_POINTER);
     }
 }
