@@ -1,11 +1,16 @@
 //! Programs in other languages, and what the library exports.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use quintile::gguf::{Gguf, OpenOptions};
+use quintile::isa::Isa;
+use quintile::kernels::Kernels;
 use quintile::model::{GenerateOptions, Model, Pool, Sampler, Session, generate};
+use quintile::quantize::{FileType, Plan, WriteOptions};
 
 use crate::api::{NAMES, api};
 use crate::root;
@@ -125,7 +130,7 @@ fn a_c_program_generates_the_text_of_the_rust_interface() {
     let (prompt, tokens) = ("the and in on", 16);
     let model = Model::open(MODEL).unwrap();
     let tokenizer = model.tokenizer().unwrap();
-    let pool = Pool::new(std::num::NonZeroUsize::MIN).unwrap();
+    let pool = Pool::new(NonZeroUsize::MIN).unwrap();
     let mut session = Session::new(&model, &pool, &Default::default()).unwrap();
     let options = GenerateOptions { max_tokens: tokens, ..Default::default() };
     let mut sampler = Sampler::greedy();
@@ -145,9 +150,16 @@ fn a_c_program_generates_the_text_of_the_rust_interface() {
 
 #[test]
 fn a_c_program_multiplies_a_tensor_of_a_file_on_two_threads() {
+    // Rows of single dots are compared with, so the tensor is to be quantised.
+    let quantised = Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi-matmul.gguf");
+    let source =
+        Gguf::open("tests/data/tiny/llama-3.gguf".as_ref(), &OpenOptions::default()).unwrap();
+    let plan = Plan::new(&source, FileType::Q5KM).unwrap();
+    let (kernels, pool) = (Kernels::new(Isa::detect()), Pool::new(NonZeroUsize::MIN).unwrap());
+    plan.write(&kernels, &pool, &quantised, &WriteOptions::default()).unwrap();
     for compiler in ["gcc", "clang"].into_iter().filter(|compiler| has(compiler)) {
         let program = compile(compiler, "matmul", &["-std=c11"]);
-        let text = output(Command::new(program).args([MODEL, "output.weight", "9"]));
+        let text = output(Command::new(program).arg(&quantised).args(["blk.0.attn_q.weight", "9"]));
         assert!(text.contains("the bits of single rows"), "{compiler}: {text}");
     }
 }
