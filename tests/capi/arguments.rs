@@ -217,7 +217,8 @@ fn products_refuse_what_does_not_fit() {
     let (scratch, scratch_bytes) = (case.scratch.as_mut_ptr(), case.scratch.len);
     let (packed, activations) = (case.packed.as_ptr::<f32>(), case.activations.as_ptr::<f32>());
     let odd = |p: *const std::ffi::c_void| p.cast::<u8>().wrapping_add(4).cast();
-    let changes: [(i32, &dyn Fn(&mut Product)); 21] = [
+    type Change<'a> = &'a dyn Fn(&mut Product);
+    let changes: [(i32, Change<'_>); 21] = [
         (NULL_POINTER, &|p| p.packed = ptr::null()),
         (NULL_POINTER, &|p| p.activations = ptr::null()),
         (NULL_POINTER, &|p| p.out = ptr::null_mut()),
