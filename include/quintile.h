@@ -292,7 +292,7 @@ quintile_status quintile_row_bytes(uint32_t format,
                                    size_t n,
                                    size_t *bytes);
 
-// The sum of a[i] * b[i], in f32 by 64 lanes whose order is fixed. `out` is one number.
+// The sum of `a[i] * b[i]`, in f32 by 64 lanes whose order is fixed. `out` is one number.
 quintile_status quintile_dot_f32(const float *a, const float *b, size_t n, float *out);
 
 // Writes the `n` values of a row as f32. The row lies at any address.

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn quintile_row_bytes(format: u32, n: usize, bytes: *mut u
     })
 }
 
-/// The sum of a[i] * b[i], in f32 by 64 lanes whose order is fixed. `out` is one number.
+/// The sum of `a[i] * b[i]`, in f32 by 64 lanes whose order is fixed. `out` is one number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quintile_dot_f32(
     a: *const f32,
