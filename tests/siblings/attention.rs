@@ -76,7 +76,11 @@ fn attention_equals_scalar<S: Any>(g: &mut Gen) {
     let want = run(&SCALAR);
     assert!(want.iter().all(|x| !x.is_nan()));
     for kernels in siblings() {
-        assert!(all_same(&run(&kernels), &want), "{kernels:?} {start}..{end}, head of {head_dim}");
+        assert_all_same(
+            &run(&kernels),
+            &want,
+            format_args!("{kernels:?} {start}..{end}, head of {head_dim}"),
+        );
     }
 }
 
@@ -135,8 +139,8 @@ fn queries_together_equal_queries_alone<S: Any>(g: &mut Gen) {
         kernels.attend_queries(queries, cache, &visible, &mut out, &mut states);
         let states: Vec<f32> = states.iter().flat_map(|s| [s.max, s.sum]).collect();
         let label = format_args!("{kernels:?} {visible:?}, {heads} heads of {head_dim}");
-        assert!(all_same(&out, &want), "{label}");
-        assert!(all_same(&states, &want_states), "{label}");
+        assert_all_same(&out, &want, label);
+        assert_all_same(&states, &want_states, label);
     }
 }
 

@@ -92,7 +92,11 @@ fn chain_equals_scalar_for_any_rows_and_lengths() {
             for kernels in siblings() {
                 let mut got = vec![2.0; rows];
                 kernels.chain(format, &bytes, &x, &mut got);
-                assert!(all_same(&got, &want), "{kernels:?} {format} {rows} rows of {k}");
+                assert_all_same(
+                    &got,
+                    &want,
+                    format_args!("{kernels:?} {format} {rows} rows of {k}"),
+                );
             }
         }
     });
@@ -114,7 +118,11 @@ fn chain_from_an_output_equals_scalar_and_a_chain_whose_first_product_is_the_out
             for kernels in siblings() {
                 let mut got = before.clone();
                 kernels.chain_onto(format, bytes, &x, &mut got);
-                assert!(all_same(&got, &want), "{kernels:?} {format} {rows} rows of {k}");
+                assert_all_same(
+                    &got,
+                    &want,
+                    format_args!("{kernels:?} {format} {rows} rows of {k}"),
+                );
             }
             if format == Format::F32 {
                 let row = |r: usize| [&[before[r]], &w[r * k..(r + 1) * k]].concat();
@@ -122,7 +130,7 @@ fn chain_from_an_output_equals_scalar_and_a_chain_whose_first_product_is_the_out
                     (0..rows).flat_map(row).flat_map(|w| w.to_le_bytes()).collect();
                 let mut got = vec![2.0; rows];
                 SCALAR.chain(format, &bytes, &[&[1.0], &x[..]].concat(), &mut got);
-                assert!(all_same(&got, &want), "{rows} rows of {k}");
+                assert_all_same(&got, &want, format_args!("{rows} rows of {k}"));
             }
         }
     });

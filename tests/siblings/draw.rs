@@ -1,6 +1,7 @@
 //! What the tests draw: numbers, rows and lengths; and how often.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use quintile::formats::{ActBlock, ActScale, Format};
@@ -32,6 +33,20 @@ fn zeros_lose_their_sign() -> bool {
 
 pub fn all_same(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| same(a, b))
+}
+
+/// # Panics
+/// With the first difference, unless [`all_same`].
+#[track_caller]
+pub fn assert_all_same(got: &[f32], want: &[f32], label: impl Display) {
+    assert_eq!(got.len(), want.len(), "{label}");
+    let differing = |&(&got, &want): &(&f32, &f32)| !same(got, want);
+    let mut differences = got.iter().zip(want).enumerate().filter(|(_, pair)| differing(pair));
+    if let Some((i, (got, want))) = differences.next() {
+        let (bits, wanted) = (got.to_bits(), want.to_bits());
+        let more = differences.count();
+        panic!("[{i}] is {got:e} ({bits:#x}), not {want:e} ({wanted:#x}), {more} more: {label}");
+    }
 }
 
 /// An f32 of any kind: mostly of ordinary size, sometimes any bits at all.
@@ -141,7 +156,8 @@ fn percent() -> u64 {
     std::env::var("QUINTILE_CASES").map_or(100, |n| n.parse().expect("QUINTILE_CASES is a number"))
 }
 
-/// A property of what is drawn from a `Gen`, checked that often.
+/// A property of what is drawn from a `Gen`, checked that often. A seed that fails is printed: `QUINTILE_SEED` is
+/// that seed again, and alone.
 pub fn check(times: u64, property: fn(&mut Gen)) {
     /// Wraps the generator so that a property draws what it needs from it.
     #[derive(Clone, Debug)]
@@ -156,10 +172,24 @@ pub fn check(times: u64, property: fn(&mut Gen)) {
         static PROPERTY: Cell<Option<fn(&mut Gen)>> = const { Cell::new(None) };
     }
     PROPERTY.set(Some(property));
+    /// Names itself if the property panics.
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("QUINTILE_SEED={}", self.0);
+            }
+        }
+    }
     fn run(seed: Seed) -> bool {
-        let mut g = Gen::from_size_and_seed(64, seed.0);
+        let named = Named(seed.0);
+        let mut g = Gen::from_size_and_seed(64, named.0);
         PROPERTY.get().expect("set above")(&mut g);
         true
+    }
+    if let Ok(seed) = std::env::var("QUINTILE_SEED") {
+        run(Seed(seed.parse().expect("QUINTILE_SEED is a number")));
+        return;
     }
     let times = (times * percent() / 100).max(1);
     // By itself, QuickCheck ends after 10,000, whatever it is asked for.

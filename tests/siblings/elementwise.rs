@@ -30,8 +30,45 @@ fn elementwise_siblings_equal_scalar() {
                 [silu, gelu, soft, vec![max, sum], norm, near, far, exp, sum_of_both, capped]
             };
             for (i, (got, want)) in run(&kernels).iter().zip(run(&SCALAR)).enumerate() {
-                assert!(all_same(got, &want), "{kernels:?} operation {i}, n={n}");
+                assert_all_same(got, &want, format_args!("{kernels:?} operation {i}, n={n}"));
             }
+        }
+    });
+}
+
+/// Of functions of one number, all inputs there are: ten minutes of each core.
+///
+/// ```sh
+/// cargo test --release --test siblings -- --ignored every_number
+/// ```
+#[test]
+#[ignore = "takes long"]
+fn functions_equal_scalar_for_every_number() {
+    const LEN: usize = 1 << 16;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = |k: &Kernels, x: &[f32]| {
+        let ones = vec![1.0; x.len()];
+        let (mut exp, mut capped, mut silu, mut gelu) =
+            (x.to_vec(), x.to_vec(), x.to_vec(), x.to_vec());
+        k.exp(&mut exp);
+        k.soft_cap(&mut capped, 1.0);
+        k.silu_mul(&mut silu, &ones);
+        k.gelu_mul(&mut gelu, &ones);
+        [exp, capped, silu, gelu]
+    };
+    let compare = |part: usize| {
+        let x: Vec<f32> = (0..LEN).map(|i| f32::from_bits((part * LEN + i) as u32)).collect();
+        let want = run(&SCALAR, &x);
+        for kernels in siblings() {
+            for (function, (got, want)) in run(&kernels, &x).iter().zip(&want).enumerate() {
+                let label = format_args!("{kernels:?} function {function}, part {part:#x}");
+                assert_all_same(got, want, label);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || (0..1 << 16).skip(thread).step_by(threads).for_each(compare));
         }
     });
 }

@@ -21,8 +21,8 @@ fn qdot_equals_scalar_for_every_format_on_any_bytes() {
             for kernels in siblings() {
                 let one = x.each_ref().map(|x| kernels.qdot(format, row, x));
                 let four = kernels.qdot4(format, row, x.each_ref().map(|x| &x[..]));
-                assert!(all_same(&one, &want), "{kernels:?} {format} x1: {one:?}, not {want:?}");
-                assert!(all_same(&four, &want), "{kernels:?} {format} x4: {four:?}, not {want:?}");
+                assert_all_same(&one, &want, format_args!("{kernels:?} {format} x1"));
+                assert_all_same(&four, &want, format_args!("{kernels:?} {format} x4"));
             }
         }
     });

@@ -18,7 +18,7 @@ fn quantize_equals_scalar_on_adversarial_values() {
                 kernels.quantize(scale, &x, &mut got);
                 for (got, want) in got.iter().zip(&want) {
                     assert_eq!((got.qs, got.bsums), (want.qs, want.bsums), "{kernels:?}");
-                    assert!(all_same(&got.d, &want.d), "{kernels:?}");
+                    assert_all_same(&got.d, &want.d, format_args!("{kernels:?}"));
                 }
             }
         }

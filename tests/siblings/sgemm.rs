@@ -175,10 +175,18 @@ fn naive_and_blocked_loops_equal_the_product() {
         for kernels in siblings().chain([SCALAR]) {
             let mut got = vec![2.0; rows * columns];
             kernels.sgemm_naive(&a, &b, &mut got, depth, columns);
-            assert!(all_same(&got, &want), "{kernels:?} naive {rows} x {depth} x {columns}");
+            assert_all_same(
+                &got,
+                &want,
+                format_args!("{kernels:?} naive {rows} x {depth} x {columns}"),
+            );
             got.fill(3.0);
             kernels.sgemm_blocked(&a, &b, &mut got, depth, columns);
-            assert!(all_same(&got, &want), "{kernels:?} blocked {rows} x {depth} x {columns}");
+            assert_all_same(
+                &got,
+                &want,
+                format_args!("{kernels:?} blocked {rows} x {depth} x {columns}"),
+            );
         }
     });
 }
