@@ -1,8 +1,8 @@
-//! The errors of `exp`, `silu` and `gelu` over all 2^32 inputs, against f64; that rounding to f16 and bf16 has the
+//! The errors of `exp`, `tanh`, `silu` and `gelu` over all 2^32 inputs, against f64; that rounding to f16 and bf16 has the
 //! bits of the crate `half` for all of them, of `Format::quantize` therefore; and that every level of this CPU returns the
 //! same bits. Takes some minutes on all cores; with a name, that part alone:
 //!
-//!     cargo run --release --example exhaustive [narrow|exp|silu|gelu]
+//!     cargo run --release --example exhaustive [narrow|exp|tanh|silu|gelu]
 //!
 //! An error is given in units of the last place (ulp) of the true value, rounded to f32's grid; where that is
 //! subnormal, in units of the smallest number. Where a formula underflows before its true value does, a number of such
@@ -50,7 +50,7 @@ const GELU_LOW: f32 = -10.06;
 
 const ONES: [f32; CHUNK] = [1.0; CHUNK];
 
-const OPERATIONS: [Operation; 3] = [
+const OPERATIONS: [Operation; 4] = [
     Operation {
         name: "exp",
         kernel: |k, x| k.exp(x),
@@ -58,6 +58,17 @@ const OPERATIONS: [Operation; 3] = [
         parts: &[
             part("x >= -87.33654, normal results", EXP_NORMAL, END, Unit::Ulp),
             part("x < -87.33654, subnormal ones and 0", -END, EXP_NORMAL, Unit::Ulp),
+        ],
+    },
+    Operation {
+        name: "tanh",
+        // That of a soft cap.
+        kernel: |k, x| k.soft_cap(x, 1.0),
+        formula: f64::tanh,
+        parts: &[
+            part("|x| < 0.625", -0.625, 0.625, Unit::Ulp),
+            part("x >= 0.625", 0.625, END, Unit::Ulp),
+            part("x < -0.625", -END, -0.625, Unit::Ulp),
         ],
     },
     Operation {

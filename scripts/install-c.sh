@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Builds the library for C and installs it: lib/libquintile.so and .a, include/quintile.h, and what pkg-config asks for.
 #
-#     scripts/install-c.sh [--prefix DIR] [--kernels-only]
+#     scripts/install-c.sh [--prefix DIR] [--kernels-only] [--profile PROFILE]
 #
 # DIR is /usr/local where not given. DESTDIR, where it is set, is put before all paths, as packagers expect. --kernels-only leaves
-# out models: the handles of the header are not there then.
+# out models: the handles of the header are not there then. PROFILE is one of cargo's: release where not given; dev compiles sooner.
 set -euo pipefail
 prefix=/usr/local
 features=capi,driver
+profile=release
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix) prefix=${2:?--prefix takes a folder} && shift ;;
     --kernels-only) features=capi,std ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    --profile) profile=${2:?--profile takes a name} && shift ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -30,17 +32,19 @@ esac
 target=${CARGO_TARGET_DIR:-target}/c
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo rustc --release --lib --no-default-features --features "$features" --crate-type cdylib,staticlib --target-dir "$target" \
+cargo rustc --profile "$profile" --lib --no-default-features --features "$features" --crate-type cdylib,staticlib --target-dir "$target" \
     -- -C "link-arg=$name" --print native-static-libs 2> >(tee "$log" >&2)
 # What a program needs that links the archive: cargo tells when it builds, and keeps it for when it need not.
 private=$(sed -n 's/^note: native-static-libs: //p' "$log" | tail -n 1)
 if [ -n "$private" ]; then echo "$private" >"$target/native-static-libs"; else private=$(cat "$target/native-static-libs"); fi
 
+built=$target/$profile
+[ "$profile" != dev ] || built=$target/debug
 root=${DESTDIR:-}$prefix
 mkdir -p "$root/lib/pkgconfig" "$root/include"
-install -m 755 "$target/release/${link}" "$root/lib/$file"
+install -m 755 "$built/${link}" "$root/lib/$file"
 ln -sf "$file" "$root/lib/$link"
-install -m 644 "$target/release/libquintile.a" "$root/lib/libquintile.a"
+install -m 644 "$built/libquintile.a" "$root/lib/libquintile.a"
 install -m 644 include/quintile.h "$root/include/quintile.h"
 cat >"$root/lib/pkgconfig/quintile.pc" <<PC
 prefix=$prefix

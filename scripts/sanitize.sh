@@ -11,7 +11,6 @@ export CARGO_TARGET_DIR=target/sanitize
 export RUSTFLAGS="-Zsanitizer=address"
 export QUINTILE_CASES=${QUINTILE_CASES:-10}
 unset QUINTILE_MODELS
-cargo +nightly test --target x86_64-unknown-linux-gnu --no-default-features --features driver \
-    --test siblings --test rows --test abi --test gguf
-# Entries for C, called in this program.
-cargo +nightly test --target x86_64-unknown-linux-gnu --no-default-features --features driver,capi --test capi
+# Entries for C are called in the test's own program.
+cargo +nightly test --target x86_64-unknown-linux-gnu --no-default-features --features driver,capi \
+    --test siblings --test rows --test abi --test gguf --test capi

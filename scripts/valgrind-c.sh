@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export DESTDIR=
 prefix=$PWD/target/c-installed
-scripts/install-c.sh --prefix "$prefix"
+scripts/install-c.sh --profile dev --prefix "$prefix"
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
 flags=(-std=c11 -Wall -Wextra -Wpedantic -Werror -g)
 if command -v pkg-config >/dev/null; then

@@ -17,29 +17,17 @@ use crate::root;
 
 const MODEL: &str = "tests/data/tiny/llama-linear.gguf";
 
-/// The shared library, built once as cargo builds tests.
+/// The shared library, installed below target/ as cargo builds tests.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let done = Command::new(env!("CARGO"))
-            .current_dir(root())
-            .args(["rustc", "--lib", "--no-default-features", "--features", "capi,driver"])
-            .args(["--crate-type", "cdylib", "--message-format", "json-render-diagnostics"])
-            .arg("--target-dir")
-            .arg(target)
-            .output()
-            .expect("cargo starts");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let messages = String::from_utf8(done.stdout).unwrap();
-        let files = messages.lines().flat_map(|line| {
-            let message: serde_json::Value = serde_json::from_str(line).unwrap();
-            message["filenames"].as_array().cloned().unwrap_or_default()
-        });
-        let files = files.filter_map(|file| file.as_str().map(PathBuf::from));
-        let library =
-            |file: &PathBuf| file.file_name().is_some_and(|name| name == "libquintile.so");
-        files.into_iter().rfind(library).expect("a library")
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let prefix = folder.join("installed");
+        let mut install = Command::new("scripts/install-c.sh");
+        install.args(["--profile", "dev", "--prefix"]).arg(&prefix);
+        output(install.env("CARGO_TARGET_DIR", folder.parent().unwrap()).env_remove("DESTDIR"));
+        let extension = if cfg!(target_os = "macos") { "dylib" } else { "so" };
+        prefix.join("lib/libquintile").with_extension(extension)
     })
 }
 

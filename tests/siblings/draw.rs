@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
+use std::panic::{catch_unwind, resume_unwind};
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use quintile::formats::{ActBlock, ActScale, Format};
@@ -172,19 +173,14 @@ pub fn check(times: u64, property: fn(&mut Gen)) {
         static PROPERTY: Cell<Option<fn(&mut Gen)>> = const { Cell::new(None) };
     }
     PROPERTY.set(Some(property));
-    /// Names itself if the property panics.
-    struct Named(u64);
-    impl Drop for Named {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!("QUINTILE_SEED={}", self.0);
-            }
-        }
-    }
     fn run(seed: Seed) -> bool {
-        let named = Named(seed.0);
-        let mut g = Gen::from_size_and_seed(64, named.0);
-        PROPERTY.get().expect("set above")(&mut g);
+        let property = PROPERTY.get().expect("set above");
+        let fails = || catch_unwind(|| property(&mut Gen::from_size_and_seed(64, seed.0)));
+        if let Err(panic) = fails() {
+            let again = if fails().is_err() { "fails again" } else { "passes when run again" };
+            eprintln!("QUINTILE_SEED={} {again}", seed.0);
+            resume_unwind(panic);
+        }
         true
     }
     if let Ok(seed) = std::env::var("QUINTILE_SEED") {

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Checks the whole crate for Windows and macOS, and assembles its assembly for them (COFF, Mach-O) and for Linux (ELF): LLVM's
+# assembler does that as the library is compiled; nothing is linked, so no tools of those systems are needed. A target whose
+# standard library cannot be had is named.
+#
+# Each function of the files is looked for in the result: one that a target does not get would be seen.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Code that nobody runs: as quickly as it compiles.
+export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
+result=0
+for target in x86_64-unknown-linux-gnu x86_64-pc-windows-gnu x86_64-pc-windows-msvc x86_64-apple-darwin \
+    aarch64-unknown-linux-gnu aarch64-pc-windows-msvc aarch64-apple-darwin; do
+    if ! timeout 300 rustup target add "$target" 2>/dev/null; then
+        echo "NOT RUN: rustup has no $target here"
+        continue
+    fi
+    echo "-- $target"
+    cargo check --quiet --target "$target" --features capi
+    cargo build --quiet --target "$target" --lib --no-default-features
+    files=(asm/"${target%%-*}"/*.S)
+    # Of every function the files name, outside of comments, there is the symbol, with the crate's version behind it.
+    wanted=$(sed 's,//.*,,' "${files[@]}" | grep -o 'quintile_[a-z0-9_]*' | sort -u)
+    for name in $wanted; do
+        grep -qa "${name}_v[0-9]" target/"$target"/debug/libquintile.rlib || {
+            echo "$target: $name is not assembled"
+            result=1
+        }
+    done
+    echo "$(echo "$wanted" | wc -l) functions of ${#files[@]} files"
+done
+exit "$result"
