@@ -14,11 +14,9 @@ use std::thread;
 
 use quintile::formats::{ActBlock, Format};
 use quintile::isa::Isa;
-use quintile::kernels::{Kernels, gemm};
 use quintile::kernels::sgemm::Line;
-use quintile::matmul::{
-    Activations, Epilogue, OutputChunks, Outputs, Plan, quantize_columns,
-};
+use quintile::kernels::{Kernels, gemm};
+use quintile::matmul::{Activations, Epilogue, OutputChunks, Outputs, Plan, quantize_columns};
 
 /// Calls `job` with each number below `threads`, at once if it can, and returns when all calls have.
 trait ForkJoin {
