@@ -3,14 +3,17 @@
 # assembler does that as the library is compiled; nothing is linked, so no tools of those systems are needed. A target whose
 # standard library cannot be had is named.
 #
+#     scripts/targets.sh [TARGET ..]       all of them where none is given
+#
 # Each function of the files is looked for in the result: one that a target does not get would be seen.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Code that nobody runs: as quickly as it compiles.
 export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
 result=0
-for target in x86_64-unknown-linux-gnu x86_64-pc-windows-gnu x86_64-pc-windows-msvc x86_64-apple-darwin \
-    aarch64-unknown-linux-gnu aarch64-pc-windows-msvc aarch64-apple-darwin; do
+targets=("$@")
+[ $# -gt 0 ] || targets=({x86_64,aarch64}-{unknown-linux-gnu,pc-windows-msvc,apple-darwin} x86_64-pc-windows-gnu)
+for target in "${targets[@]}"; do
     if ! timeout 300 rustup target add "$target" 2>/dev/null; then
         echo "NOT RUN: rustup has no $target here"
         continue

@@ -11,7 +11,6 @@
 
 #include "ggml-backend-impl.h"
 #include "ggml-backend.h"
-#include "ggml-cpu.h"
 #include "ggml-impl.h"
 #include "ggml.h"
 
@@ -85,6 +84,8 @@ struct Product {
     // Shared by all products of the backend, which are computed one after the other.
     char * activations;
     char * scratch;
+    // Of whom each has its scratch.
+    int threads;
 
     // Threads that have made their columns of the activations, and parts of the rows that were given out.
     std::atomic<int> ready{0}, parts{0};
@@ -97,6 +98,7 @@ struct Product {
     }
 
     void run(int ith, int nth) {
+        GGML_ASSERT(nth <= threads);
         const size_t columns = product.columns, first = columns * ith / nth, end = columns * (ith + 1) / nth;
         if (first < end) {
             fail(quintile_activations(&plan, x, x_len, x_stride, first, end - first, activations, columns * plan.column_bytes));
@@ -137,10 +139,15 @@ struct Context {
     std::deque<Product> products;
 };
 
+// The CPU backend may be a library that was loaded like this one: its functions are asked for by name.
 void set_threads(ggml_backend_t backend, int threads) {
     Context * context = static_cast<Context *>(backend->context);
-    context->threads  = threads;
-    ggml_backend_cpu_set_n_threads(context->cpu, threads);
+    auto * registry   = ggml_backend_dev_backend_reg(ggml_backend_get_device(context->cpu));
+    auto * set        = ggml_backend_reg_get_proc_address(registry, "ggml_backend_set_n_threads");
+    if (set != nullptr) {
+        reinterpret_cast<ggml_backend_set_n_threads_t>(set)(context->cpu, threads);
+        context->threads = threads;
+    }
 }
 
 // Turns a product into an operation of ours.
@@ -200,6 +207,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph * graph) {
             p.product.activations       = p.activations;
             p.product.activations_bytes = p.product.columns * p.plan.column_bytes;
             p.scratch                   = context.scratch.get();
+            p.threads                   = context.threads;
         }
         status = ggml_backend_graph_compute(context.cpu, graph);
     }
@@ -302,7 +310,9 @@ void device_memory(ggml_backend_dev_t, size_t * free, size_t * total) {
 }
 
 enum ggml_backend_dev_type device_type(ggml_backend_dev_t) {
-    return GGML_BACKEND_DEVICE_TYPE_ACCEL;
+    // As a GPU in the CPU's memory. Layers are left to such a device whole, and to a GPU of its own instead where there is one; beside
+    // an accelerator, llama.cpp would keep each norm on the CPU backend, and cut the graph in two for it.
+    return GGML_BACKEND_DEVICE_TYPE_IGPU;
 }
 
 void device_properties(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
@@ -310,6 +320,7 @@ void device_properties(ggml_backend_dev_t device, ggml_backend_dev_props * props
     props->name                      = device_name(device);
     props->description               = device_description(device);
     props->type                      = device_type(device);
+    device_memory(device, &props->memory_free, &props->memory_total);
     props->caps.buffer_from_host_ptr = true;
     props->caps.mmap_support         = true;
 }
@@ -324,17 +335,8 @@ ggml_backend_t init_backend(ggml_backend_dev_t device, const char *) {
     return new ggml_backend{ guid(), backend_interface(), device, context };
 }
 
-bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) {
-    if (takes(op)) {
-        return true;
-    }
-    // Where weights are to lie is asked for by an operation on an empty buffer: ours holds those of the products above alone.
-    for (const ggml_tensor * source : op->src) {
-        if (source != nullptr && source->buffer != nullptr && source->buffer->buft == buffer_type(device) && source->buffer->size == 0) {
-            return false;
-        }
-    }
-    return ggml_backend_dev_supports_op(cpu_device(), op);
+bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
+    return takes(op) || ggml_backend_dev_supports_op(cpu_device(), op);
 }
 
 bool supports_buffer(ggml_backend_dev_t, ggml_backend_buffer_type_t type) {
