@@ -41,12 +41,14 @@ namespace {
 // Memory that begins where quintile wants activations to.
 class Aligned {
   public:
-    void reserve(size_t bytes) {
+    // Whether there is so much memory.
+    bool reserve(size_t bytes) {
         if (bytes > size) {
             data.reset(static_cast<char *>(ggml_aligned_malloc(bytes)), [bytes](char * p) { ggml_aligned_free(p, bytes); });
-            GGML_ASSERT(data && reinterpret_cast<uintptr_t>(data.get()) % QUINTILE_ALIGNMENT == 0);
-            size = bytes;
+            GGML_ASSERT(reinterpret_cast<uintptr_t>(data.get()) % QUINTILE_ALIGNMENT == 0);
+            size = data ? bytes : 0;
         }
+        return bytes <= size;
     }
     char * get() const { return data.get(); }
 
@@ -105,8 +107,9 @@ struct Product {
         }
         // All threads of the backend are here or on their way: ggml's barriers wait likewise.
         ready.fetch_add(1, std::memory_order_acq_rel);
-        for (int spins = 0; ready.load(std::memory_order_acquire) < nth; spins++) {
+        for (int spins = 0; ready.load(std::memory_order_acquire) < nth;) {
             if (spins < 1 << 14) {
+                spins++;
 #if defined(__x86_64__) || defined(_M_X64)
                 _mm_pause();
 #endif
@@ -199,9 +202,11 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph * graph) {
             }
         }
     }
+    if (status == GGML_STATUS_SUCCESS && !(context.activations.reserve(activations) && context.scratch.reserve(scratch * context.threads))) {
+        GGML_LOG_ERROR("quintile: no memory for activations, %zu bytes, and scratch, %zu bytes\n", activations, scratch * context.threads);
+        status = GGML_STATUS_ALLOC_FAILED;
+    }
     if (status == GGML_STATUS_SUCCESS) {
-        context.activations.reserve(activations);
-        context.scratch.reserve(scratch * context.threads);
         for (Product & p : context.products) {
             p.activations               = context.activations.get();
             p.product.activations       = p.activations;

@@ -23,7 +23,7 @@ pub fn library() -> &'static Path {
     LIBRARY.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let prefix = folder.join("installed");
-        let mut install = Command::new("scripts/install-c.sh");
+        let mut install = Command::new(root().join("scripts/install-c.sh"));
         install.args(["--profile", "dev", "--prefix"]).arg(&prefix);
         output(install.env("CARGO_TARGET_DIR", folder.parent().unwrap()).env_remove("DESTDIR"));
         let extension = if cfg!(target_os = "macos") { "dylib" } else { "so" };
