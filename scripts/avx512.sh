@@ -77,6 +77,11 @@ for program in $(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$work/cargo.log"); d
     strip -o "$root/tests/${name%-*}" "$program"
     for library in $(ldd "$program" | grep -o '/[^ ]*'); do install -D "$library" "$root$library"; done
 done
+# And the program, for `quintile isa`: what it finds there, and what it chooses for each operation.
+cargo build --quiet --bin quintile
+program=${CARGO_TARGET_DIR:-target}/debug/quintile
+strip -o "$root/tests/program" "$program"
+for library in $(ldd "$program" | grep -o '/[^ ]*'); do install -D "$library" "$root$library"; done
 # Guests count instructions for seconds, so what a test says of its time is not the clock's.
 cat >"$root/init" <<INIT
 #!/bin/busybox sh
@@ -88,6 +93,7 @@ export QUINTILE_CASES=${QUINTILE_CASES:-2}
 failed=
 has() { for flag; do /bin/busybox grep -qw "\$flag" /proc/cpuinfo || { echo "no \$flag"; failed=1; }; done; }
 run() { echo "-- \$*"; "/tests/\$@" --test-threads=1 || failed=1; }
+isa() { echo "-- quintile isa"; /tests/program isa || failed=1; }
 . /\$guest
 echo "\${failed:+not }all passed: \$guest"
 /bin/busybox sleep 1
@@ -102,6 +108,7 @@ run abi
 RUN
 cat >"$root/bits" <<'RUN'
 has avx512f avx512bw avx512dq avx512vl avx512_vnni avx_vnni
+isa
 run quintile isa:: kernels::
 run siblings
 run rows
@@ -109,6 +116,7 @@ run forward digests
 RUN
 cat >"$root/bits_without_vnni" <<'RUN'
 has avx512f avx512bw avx512dq avx512vl
+isa
 run quintile isa:: kernels::
 run forward digests
 RUN

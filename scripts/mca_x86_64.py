@@ -42,7 +42,8 @@ def block(name):
 
 
 def pairs():
-    """What is compared: a name, and of both siblings the function and what a turn of its loop takes, a number or how it is counted."""
+    """What is compared: a name, and of both siblings the function and what a turn of its loop takes, a number or how it is counted.
+    A pair is of a function and an instruction that the loop has."""
     yield "f32 dot", r"dot::avx2::dot_f32$", 64, r"dot::avx512::dot_f32$", 64
     for name in BLOCKS_OF_32 + SUPER_BLOCKS:
         kind = "super_blocks" if name in SUPER_BLOCKS else "blocks_of_32"
@@ -51,8 +52,10 @@ def pairs():
         after = rf"qdot::avx512vnni::{kind}::{name}::x1$"
         yield f"{name} row dot", before, 512 if assembled else 256, after, 1024 if name in SUPER_BLOCKS else 256
     for name in ["Q4_K", "Q6_K", "Q2_K", "Q3_K"]:
-        micro = rf"micro::add::<.*{block(name)}, 6>$"
-        yield f"{name} matrix", rf"gemm::avx2::{micro}", BYTES, rf"gemm::avx512vnni::{micro}", BYTES
+        # At AVX2 those of Q3_K and Q6_K are the same instructions, which the compiler keeps once, under either name.
+        same = "(?:BlockQ3K|BlockQ6K)" if name in ["Q3_K", "Q6_K"] else block(name)
+        micros = rf"gemm::avx2::micro::add::<.*{same}, 6>$", rf"gemm::avx512vnni::micro::add::<.*{block(name)}, 6>$"
+        yield f"{name} matrix", micros[0], BYTES, micros[1], BYTES
     yield "f32 matrix", r"sgemm::avx2::micro::<6, false>$", FLOATS, r"sgemm::avx512::micro::<14, false>$", FLOATS
     yield "f32 matrix, pulp", r"v3.*sgemm::generic::Micro<16>>>$", FLOATS, r"v4.*sgemm::generic::Micro<32>>>$", FLOATS
     for of in ["dequantize", "qdot_exact"]:
@@ -61,8 +64,10 @@ def pairs():
             row = f"row_{256 if name in SUPER_BLOCKS else 32}::<.*{block(name)}>$"
             unit = count or (256 if name in SUPER_BLOCKS else 64)
             yield f"{name}, {of}", rf"{of}::avx2::{row}", unit, rf"{of}::avx512::{row}", unit
-    for name in ["f16", "bf16"]:
-        yield f"{name}, dequantize", rf"dequantize::avx2::{name}$", STORES, rf"dequantize::avx512::{name}$", STORES
+    # Compiled into the function that chooses the format, and told by what widens.
+    for name, widens in [("f16", "vcvtph2ps"), ("bf16", "vpmovzxwd|vpshufb")]:
+        functions = [(rf"dequantize::avx{width}::(?:dequantize|{name})$", widens) for width in (2, 512)]
+        yield f"{name}, dequantize", functions[0], STORES, functions[1], STORES
     for name in ["exp_all", "silu_mul", "gelu_mul", "scale_by", "add"]:
         yield name, rf"elementwise::avx2::{name}$", STORES, rf"elementwise::avx512::{name}$", STORES
 
@@ -137,9 +142,11 @@ def main():
     cpus = options.cpu.split(",")
     code = functions(objdump, options.object or build())
 
-    def hot(regex):
+    def hot(function):
         """The hot loop of the function of this name: the one with most vector instructions."""
-        loops = [loop for name, lines in code if re.search(regex, name) for loop in innermost(lines)]
+        function, has = function if isinstance(function, tuple) else (function, "")
+        loops = [loop for name, lines in code if re.search(function, name) for loop in innermost(lines)]
+        loops = [loop for loop in loops if any(re.search(has, line) for line in loop)]
         return max(loops, key=lambda loop: (sum(bool(re.search("[yz]mm", line)) for line in loop), len(loop)), default=None)
 
     print(f"llvm-mca {version}\n\n| loop | instructions | {' | '.join(cpus)} |\n|---|---:|{'---:|' * len(cpus)}")
