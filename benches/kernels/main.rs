@@ -19,6 +19,7 @@ mod quantised;
 mod summary;
 
 use std::iter::repeat_n;
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkGroup, Throughput};
@@ -95,11 +96,44 @@ fn floats(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
 }
 
+/// Elements that begin at a line of the cache: where they lay by chance, loads that cross lines would be timed in one run and not in
+/// the next.
+struct Aligned<T> {
+    elements: Vec<T>,
+    start: usize,
+}
+
+impl<T: Copy> Aligned<T> {
+    fn of(row: &[T]) -> Self {
+        let mut elements = Vec::with_capacity(row.len() + LINE / size_of::<T>());
+        let start = elements.as_ptr().align_offset(LINE);
+        elements.extend(repeat_n(row[0], start).chain(row.iter().copied()));
+        Aligned { elements, start }
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.elements[self.start..]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.elements[self.start..]
+    }
+}
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
 /// The same ones for every [`ROW`]: memory is filled as fast as it can be.
-fn rows_of<T: Clone>(row: Vec<T>, values: usize) -> Vec<T> {
+fn rows_of<T: Copy>(row: Vec<T>, values: usize) -> Aligned<T> {
     let mut rows = repeat_n(row, values.div_ceil(ROW)).collect::<Vec<_>>().concat();
     rows.truncate(values);
-    rows
+    Aligned::of(&rows)
 }
 
 /// Rows whose scales are ordinary numbers, whatever the format.

@@ -168,8 +168,10 @@ impl Plan {
             return Err(PlanError::Blocks { format, k });
         }
         let row_bytes = format.row_bytes(k).ok_or(too_large)?;
+        // Of no rows and no columns there is still a row's length to be counted with.
         let fits = |a: usize, b: usize| {
-            let values = a.checked_next_multiple_of(gemm::MC)?.checked_mul(b.checked_add(256)?)?;
+            let values =
+                a.max(1).checked_next_multiple_of(gemm::MC)?.checked_mul(b.checked_add(256)?)?;
             values.checked_mul(BYTES).filter(|&bytes| bytes < isize::MAX as usize / 2)
         };
         let product = fits(rows, k).and(fits(columns, k)).and(fits(columns, gemm::MC));

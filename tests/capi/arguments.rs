@@ -175,7 +175,9 @@ fn plans_refuse_formats_shapes_and_levels_that_are_none() {
         let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
         assert_eq!(init(at, c(foreign).as_ptr(), Q5_K, 1, 256, 1), UNSUPPORTED);
         for huge in HUGE {
-            for [rows, k, columns] in [[huge, 256, 1], [1, huge & !255, 1], [1, 256, huge]] {
+            for [rows, k, columns] in
+                [[huge, 256, 1], [1, huge & !255, 1], [1, 256, huge], [0, huge & !255, 0]]
+            {
                 let status = init(at, ptr::null(), Q5_K, rows, k, columns);
                 assert_eq!(status, OVERFLOW, "{rows:x} {k:x} {columns:x}");
             }

@@ -240,7 +240,9 @@ fn a_plan_that_cannot_be_is_an_error() {
         for format in Format::ALL {
             let sizes = [usize::MAX, 1 << 62, usize::MAX / 2 + 1, 1 << 50];
             for most in sizes.map(|size| size - size % 256) {
-                for [rows, k, columns] in [[most, 256, 1], [2, most, 1], [1, 256, most]] {
+                for [rows, k, columns] in
+                    [[most, 256, 1], [2, most, 1], [1, 256, most], [0, most, 0]]
+                {
                     let plan = Plan::new(&kernels, format, rows, k, columns);
                     if most > 1 << 50 {
                         let error = plan.expect_err("too large").to_string();
