@@ -105,7 +105,7 @@ struct Aligned<T> {
 
 impl<T: Copy> Aligned<T> {
     fn of(row: &[T]) -> Self {
-        let mut elements = Vec::with_capacity(row.len() + LINE / size_of::<T>());
+        let mut elements: Vec<T> = Vec::with_capacity(row.len() + LINE / size_of::<T>());
         let start = elements.as_ptr().align_offset(LINE);
         elements.extend(repeat_n(row[0], start).chain(row.iter().copied()));
         Aligned { elements, start }
