@@ -18,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 const ROOM: usize = 1 << 20;
 /// What a size is at most, but for the absurd ones.
 const MOST: usize = 1 << 12;
-/// Every one of them, times the bytes of anything, is beyond the address space or what any row takes.
+/// Never passed with the size that would agree with them: that would be a promise of memory.
 const ABSURD: [usize; 4] = [usize::MAX, usize::MAX - 255, 1 << 63, usize::MAX / 4 + 1];
 
 #[derive(Clone)]

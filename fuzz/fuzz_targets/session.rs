@@ -38,7 +38,7 @@ static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(path()).expect("the file")
 });
 
-/// Pairs of a place and a byte; a place beyond the head is one of the end.
+/// Pairs of a place among the first bytes, which are the head and the tokens, and a byte; two places stand for a shorter and a longer file.
 fn damaged(bytes: &[u8]) -> Vec<u8> {
     let mut file = SOUND.clone();
     for &[place, byte] in bytes.as_chunks().0 {
